@@ -27,6 +27,7 @@ from dagster import (
 )
 
 from aurora_platform.errors import is_transient
+from aurora_platform.fs.disk_errors import as_disk_error
 
 # 10, 20 and 40 s: an interrupted connection and the reboot of a switch pass in that time. In longer trouble the run
 # fails, and the sensors ask for another.
@@ -106,6 +107,11 @@ def fail_at_once_unless_transient[**P, R](function: Callable[P, R]) -> Callable[
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return function(*args, **kwargs)
+        except OSError as error:
+            known = as_disk_error(error)
+            if known.transient:
+                raise known from error
+            raise Failure(f"{type(known).__name__}: {known}", allow_retries=False) from error
         except Exception as error:
             if is_transient(error) or isinstance(error, Failure):
                 raise

@@ -1,6 +1,5 @@
 """What the verbs share: the site, read-only connections, ranges of days, and errors as one line."""
 
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from aurora_platform.config.archive import Archive
 from aurora_platform.config.site import Site, load_site
 from aurora_platform.config.streams import Stream
 from aurora_platform.errors import AuroraError
+from aurora_platform.fs.disk_errors import describe_os_error
 from aurora_platform.layout import Layout, check_state, open_state
 from aurora_platform.transport.connections import Connections
 
@@ -75,12 +75,11 @@ def describe_host_error(error: Exception, site: Site, copy: Path) -> str:
 
 
 def describe_error(error: Exception) -> str:
-    """Describe an error in one line: our own as they are, those of files with a next step, others with their type."""
+    """Describe an error in one line: our own as they are, those of disks with a next step, others with their type."""
     if isinstance(error, AuroraError):
         return str(error)
     if isinstance(error, OSError) and error.filename and error.strerror:
-        cause = "The user that runs this command is not allowed to do that. " * isinstance(error, PermissionError)
-        return f"{os.fsdecode(error.filename)}: {error.strerror}. {cause}Run `aurora audit` to find the cause."
+        return describe_os_error(error)
     return f"{type(error).__name__}: {error}"
 
 

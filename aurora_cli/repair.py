@@ -28,7 +28,7 @@ from aurora_platform.archive.selection import raw_items
 from aurora_platform.archive.stores import Records
 from aurora_platform.archive.transfer import REPAIR
 from aurora_platform.errors import AuroraError
-from aurora_platform.fs.atomic import Staging
+from aurora_platform.fs.staging import Staging
 from aurora_platform.layout import COLLECTIONS, OUTGOING, ArchiveLayout, Layout, raw_group
 from aurora_platform.mirror.publish import publish
 from aurora_platform.mirror.sync import mirror_days

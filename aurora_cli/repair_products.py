@@ -30,7 +30,7 @@ from aurora_platform.archive.stores import Records
 from aurora_platform.archive.transfer import REPAIR
 from aurora_platform.archive.verify_products import open_proof, verify_products
 from aurora_platform.config.site import Site
-from aurora_platform.fs.atomic import Staging
+from aurora_platform.fs.staging import Staging
 from aurora_platform.layout import OUTGOING, SIDE_NAMES, Layout, evidence_name
 from aurora_platform.mirror.publish import publish
 from aurora_platform.text import counted

@@ -18,6 +18,18 @@ class AuroraError(Exception):
     transient = False
     """Whether the error may go away by itself, so that a retry makes sense."""
 
+    def __init__(self, message: str = "", *, transient: bool | None = None) -> None:
+        """Without ``transient``, it is as for all errors of the class."""
+        super().__init__(message)
+        if transient is not None:
+            self.transient = transient
+
+
+class DiskError(AuroraError):
+    """A disk or file system of this machine failed; the message names the path, the reason and the next step."""
+
+    transient = True
+
 
 class SiteError(AuroraError):
     """The site file is wrong; the message names the key and its allowed values."""
@@ -51,8 +63,7 @@ class TransferError(AuroraError):
     """rsync ended early. The data received so far are kept; the next pass resumes."""
 
     def __init__(self, message: str, *, transient: bool = True, is_full: bool = False) -> None:
-        super().__init__(message)
-        self.transient = transient
+        super().__init__(message, transient=transient)
         self.is_full = is_full
         """Whether the local disk, or a quota on it, is full."""
 
@@ -68,9 +79,7 @@ class OversizeError(TransferError):
 class ArchiveError(AuroraError):
     """No host of the archive works; the message has the reason for each host."""
 
-    def __init__(self, message: str, *, transient: bool = True) -> None:
-        super().__init__(message)
-        self.transient = transient
+    transient = True
 
 
 class BusyError(AuroraError):
@@ -89,10 +98,6 @@ class UnreadableError(MediaError):
 
 class CatalogError(AuroraError):
     """The catalogue is missing, was not made by Aurora, or cannot be made or opened."""
-
-    def __init__(self, message: str, *, transient: bool = False) -> None:
-        super().__init__(message)
-        self.transient = transient
 
 
 class PixelsError(AuroraError):

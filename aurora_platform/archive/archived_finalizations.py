@@ -21,8 +21,8 @@ from aurora_platform.archive.place import unreadable_in
 from aurora_platform.archive.read_back import ReadBack
 from aurora_platform.archive.stores import Records
 from aurora_platform.errors import EvidenceError, HostError, NoSuchRootError, TransferError
-from aurora_platform.fs.atomic import Staging
 from aurora_platform.fs.paths import UnsafePathError, safe_relative
+from aurora_platform.fs.staging import Staging
 from aurora_platform.fs.versions import FileVersion
 from aurora_platform.layout import (
     COLLECTIONS,

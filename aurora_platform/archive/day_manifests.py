@@ -21,7 +21,8 @@ from aurora_platform.archive.day_records import DayCounts, DayRecord, DayState
 from aurora_platform.archive.finalize import Finalizations
 from aurora_platform.archive.fixity import Evidence
 from aurora_platform.archive.verdicts import read_verdict
-from aurora_platform.fs.atomic import Staging, publish_file
+from aurora_platform.fs.atomic import publish_file
+from aurora_platform.fs.staging import Staging
 from aurora_platform.layout import SIDES, ManifestLayout, Side
 
 _BATCH = 100  # days per transaction

@@ -36,8 +36,9 @@ from aurora_platform.archive.finalization import (
 )
 from aurora_platform.archive.fixity_record import FixityRecord
 from aurora_platform.errors import EvidenceError
-from aurora_platform.fs.atomic import Staging, publish_file
+from aurora_platform.fs.atomic import publish_file
 from aurora_platform.fs.locks import hold_lock
+from aurora_platform.fs.staging import Staging
 from aurora_platform.layout import COLLECTIONS, FinalizedKey, ManifestLayout, read_finalized_key
 from aurora_platform.text import printable
 

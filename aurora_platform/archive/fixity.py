@@ -7,7 +7,6 @@ it by listing and reading all three sides, and take over from the manifests of t
 
 from __future__ import annotations
 
-import sqlite3
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -34,10 +33,16 @@ from aurora_platform.archive.source_changes import SourceChanges
 from aurora_platform.archive.vanished_files import FORGET_LISTED, REMEMBER, VanishedFiles
 from aurora_platform.errors import EvidenceError
 from aurora_platform.fs.sqlite import Database
+from aurora_platform.fs.sqlite_errors import Holding
 from aurora_platform.fs.versions import FileVersion, ScannedEntry, same_mtime
 from aurora_platform.layout import SIDE_NAMES, SIDES, Side
 from aurora_platform.transport.checksums import Checksum
 
+HOLDING = Holding(
+    "the evidence",
+    lambda text, transient: EvidenceError(text, transient=transient),
+    "aurora evidence --rebuild",
+)
 _WAIT_SECONDS = 120.0  # for another writer; a day's listing is one transaction
 _BATCH = 2000  # files per query
 _AHEAD_SECONDS = 60.0  # a record dated further ahead is from before the local clock was set back: its age is unknown
@@ -48,15 +53,9 @@ class Evidence(Database):
     """The evidence of one site. A context manager; for one thread."""
 
     def __init__(self, path: Path) -> None:
-        def not_ours(error: sqlite3.Error) -> EvidenceError:
-            return EvidenceError(
-                f"{path}: not an evidence database ({error}). Move it away, with its -wal and -shm: the next "
-                "verifications rebuild it, and read every file once more."
-            )
-
         # Consistent after a crash, but perhaps without the last second: the next verification reads that again.
         script = f"PRAGMA synchronous = NORMAL; PRAGMA temp_store = FILE; {CREATE_TEMPORARY}"
-        self._open_database(path, script, not_ours)
+        self._open_database(path, script)
         self.changes = SourceChanges(self._db, self._writing)
         """The decisions about finalized files that have changed at their source."""
         self.vanished = VanishedFiles(self._db, self._writing)
@@ -72,8 +71,8 @@ class Evidence(Database):
         self.days = DayRecords(self._db, self._writing)
         """What the manifests of each day say, and which days have changed since."""
 
-    def _open_database(self, path: Path, script: str, not_ours: Callable[[sqlite3.Error], Exception]) -> None:
-        self._open(path, _WAIT_SECONDS, script, SCHEMA, not_ours)
+    def _open_database(self, path: Path, script: str) -> None:
+        self._open(path, _WAIT_SECONDS, script, SCHEMA, HOLDING)
 
     def set_location(self, stream: str, side: Side, base: str) -> None:
         """Store the location of a side; a new location deletes its listings and checksums, which are of the old one."""

@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import json
 import os
-import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from itertools import batched
 from pathlib import Path
@@ -32,6 +31,7 @@ from aurora_platform.archive.replacement_log import Replacements
 from aurora_platform.archive.sending import Sending
 from aurora_platform.errors import LedgerError
 from aurora_platform.fs.sqlite import Database
+from aurora_platform.fs.sqlite_errors import Holding
 from aurora_platform.fs.versions import FileVersion, ScannedEntry, data_version, same_mtime
 from aurora_platform.layout import REGISTERED
 
@@ -45,6 +45,11 @@ _ROW = (
     "archive, remote_path, local_path, file_group, day, local_sha256, remote_sha256, queued_at, copied_at, verified_at,"
     " parked_at, attempts, last_error, size, mtime_ns"
 )
+HOLDING = Holding(
+    "the ledger of copies",
+    lambda text, transient: LedgerError(text, transient=transient),
+    "aurora ledger --rebuild",
+)
 _WAIT = timedelta(seconds=60)  # for another writer
 _BATCH = 1000  # files per query
 
@@ -53,14 +58,8 @@ class Ledger(Database):
     """The ledger of one site. A context manager; for one thread."""
 
     def __init__(self, path: Path) -> None:
-        def not_ours(error: sqlite3.Error) -> LedgerError:
-            return LedgerError(
-                f"{path}: not a ledger ({error}). Move it away and run `aurora ledger --rebuild`: it is filled again "
-                "from the local tree and the archive."
-            )
-
         self.path = path
-        self._open_database(path, not_ours)
+        self._open_database(path)
         self._db.executescript(CREATE_TEMPORARY)
         self._db.create_function("same_mtime", 2, same_mtime, deterministic=True)
         self.replaced = Replacements(self._db, self._writing)
@@ -70,8 +69,8 @@ class Ledger(Database):
         self.archived = ArchivedRevisions(self._db, self._writing)
         """Which finalizations the archives have."""
 
-    def _open_database(self, path: Path, not_ours: Callable[[sqlite3.Error], Exception]) -> None:
-        self._open(path, _WAIT.total_seconds(), "PRAGMA synchronous = FULL;", SCHEMA, not_ours)
+    def _open_database(self, path: Path) -> None:
+        self._open(path, _WAIT.total_seconds(), "PRAGMA synchronous = FULL;", SCHEMA, HOLDING)
 
     def add_file(self, local_path: str | os.PathLike[str], remote_path: str | os.PathLike[str], archive: str) -> None:
         """Register a file of another program; the next push of the small products copies it.

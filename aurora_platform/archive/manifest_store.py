@@ -21,13 +21,15 @@ from aurora_platform.archive.stream_content import Published, StreamContent
 from aurora_platform.archive.stream_manifests import (
     CANDIDATES_HEADER,
     MissingDayError,
-    link,
     link_days,
     stream_files,
     write_candidates,
     write_stream,
 )
-from aurora_platform.fs.atomic import Staging, flush, publish_tree, remove
+from aurora_platform.fs.atomic import flush, remove
+from aurora_platform.fs.links import link_or_copy, link_or_copy_tree
+from aurora_platform.fs.staging import Staging
+from aurora_platform.fs.trees import publish_tree
 from aurora_platform.layout import CANDIDATES, SUMMARY, ManifestLayout
 from aurora_platform.text import printable
 
@@ -108,7 +110,7 @@ class Publication:
                 entries[name] = self._carry(name, earlier[name], staged, copy, stale.get(name))
             data = {"generated_at_utc": now.isoformat(timespec="seconds"), "streams": dict(sorted(entries.items()))}
             _write(staged / SUMMARY, json.dumps(data, indent=2) + "\n")
-            link(staged / SUMMARY, copy / SUMMARY)
+            link_or_copy(staged / SUMMARY, copy / SUMMARY)
             flush(staged)
             self._add_to_history(copy, now)
             publish_tree(staged, self.latest)
@@ -166,7 +168,7 @@ class Publication:
                     log(f"{name} is published as before: {error}")
                 continue
             written = write_stream(content, copy / name, staged / name, self.latest / name if earlier else None)
-            link(staged / name / CANDIDATES, copy / name / CANDIDATES)
+            link_or_copy(staged / name / CANDIDATES, copy / name / CANDIDATES)
             return content.entry(written)
         return None
 
@@ -174,14 +176,14 @@ class Publication:
         """Link the files of a stream without new content; where its evidence is stale, it loses its candidates."""
         (staged / name).mkdir()
         for file in stream_files():
-            link(self.latest / name / file, staged / name / file)
+            link_or_copy(self.latest / name / file, staged / name / file)
         if stale is not None and summary.get("prune_candidate_count"):
             no_candidates = {"prune_ready": False, "prune_candidate_count": 0, "prune_candidate_bytes": 0}
             summary |= {"prune_why": stale, **no_candidates}
             (staged / name / CANDIDATES).unlink()
             write_candidates(staged / name / CANDIDATES, ())
         flush(staged / name)
-        shutil.copytree(staged / name, copy / name, copy_function=os.link)
+        link_or_copy_tree(staged / name, copy / name)
         return summary
 
     def _add_to_history(self, copy: Path, now: datetime) -> None:

@@ -7,12 +7,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from aurora_platform.archive.reports import StreamSummary
-from aurora_platform.fs.atomic import publish_file
+from aurora_platform.fs.atomic import publish_text
 
 
 def write_pass_counts(path: Path, summary: StreamSummary) -> None:
     """Replace the state file of a stream; the caller holds the lock of the stream's verification."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    staged = path.with_name(f".{path.name}.new")
-    staged.write_text(json.dumps(asdict(summary)) + "\n")
-    publish_file(staged, path)
+    publish_text(json.dumps(asdict(summary)) + "\n", path)

@@ -27,7 +27,7 @@ from aurora_platform.archive.stores import Records
 from aurora_platform.archive.upload_tree import UnusableError, add_to_upload_tree, database_mtime
 from aurora_platform.archive.verify_days import Place
 from aurora_platform.errors import HostRefusedError
-from aurora_platform.fs.atomic import Staging
+from aurora_platform.fs.staging import Staging
 from aurora_platform.fs.versions import FileVersion, ScannedEntry, in_parts
 from aurora_platform.layout import (
     CATALOG,

@@ -13,7 +13,7 @@ from pathlib import Path
 from random import Random, SystemRandom
 
 from aurora_platform.errors import HostError, TransferError
-from aurora_platform.fs.atomic import Staging
+from aurora_platform.fs.staging import Staging
 from aurora_platform.fs.versions import FileVersion, in_parts
 from aurora_platform.text import Count, counted
 from aurora_platform.transport.checksums import Checksum, LocalHasher

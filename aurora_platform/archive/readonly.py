@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+from aurora_platform.archive import fixity, ledger
 from aurora_platform.archive.fixity import Evidence
 from aurora_platform.archive.fixity_tables import SCHEMA as EVIDENCE
 from aurora_platform.archive.fixity_tables import TABLES_SINCE_1
@@ -14,39 +15,33 @@ from aurora_platform.archive.ledger import Ledger
 from aurora_platform.archive.ledger_tables import SCHEMA as LEDGER
 from aurora_platform.archive.stores import Records
 from aurora_platform.errors import EvidenceError, LedgerError
+from aurora_platform.fs.sqlite_errors import Holding, explaining
 
 _WAIT_SECONDS = 10.0
+_EVIDENCE, _LEDGER = replace(fixity.HOLDING, leaves_mark=False), replace(ledger.HOLDING, leaves_mark=False)
 
 
 class ReadOnlyEvidence(Evidence):
     """The evidence as it is; :class:`EvidenceError` where there is none, or it cannot be read."""
 
-    def _open_database(self, path: Path, script: str, not_ours: Callable[[sqlite3.Error], Exception]) -> None:
+    def _open_database(self, path: Path, script: str) -> None:
         if not path.exists():
             raise EvidenceError(f"{path}: there is no evidence yet. The first verification makes it.")
-        try:
-            self._open_readonly(path, _WAIT_SECONDS, script, EVIDENCE)
-            _require_tables(self._db)
+        self._open_readonly(path, _WAIT_SECONDS, script, EVIDENCE, _EVIDENCE)
+        with explaining(path, _EVIDENCE):
+            _require_tables(self._db, path, _EVIDENCE)
             _add_empty_tables(self._db)
-        except sqlite3.OperationalError as error:
-            raise EvidenceError(f"{path}: cannot be read ({error})") from None
-        except sqlite3.DatabaseError as error:
-            raise not_ours(error) from None
 
 
 class ReadOnlyLedger(Ledger):
     """The ledger as it is; :class:`LedgerError` where there is none, or it cannot be read."""
 
-    def _open_database(self, path: Path, not_ours: Callable[[sqlite3.Error], Exception]) -> None:
+    def _open_database(self, path: Path) -> None:
         if not path.exists():
             raise LedgerError(f"{path}: there is no ledger yet. The first push makes it.")
-        try:
-            self._open_readonly(path, _WAIT_SECONDS, "", LEDGER)
-            _require_tables(self._db)
-        except sqlite3.OperationalError as error:
-            raise LedgerError(f"{path}: cannot be read ({error})") from None
-        except sqlite3.DatabaseError as error:
-            raise not_ours(error) from None
+        self._open_readonly(path, _WAIT_SECONDS, "", LEDGER, _LEDGER)
+        with explaining(path, _LEDGER):
+            _require_tables(self._db, path, _LEDGER)
 
 
 def _add_empty_tables(db: sqlite3.Connection) -> None:
@@ -57,13 +52,11 @@ def _add_empty_tables(db: sqlite3.Connection) -> None:
             db.execute(statement.replace("CREATE TABLE", "CREATE TEMP TABLE"))
 
 
-def _require_tables(db: sqlite3.Connection) -> None:
+def _require_tables(db: sqlite3.Connection, path: Path, holding: Holding) -> None:
     """Raise where a database is empty, as a full disk leaves it: the next writer makes its tables."""
-    try:
-        db.execute("SELECT 1 FROM file LIMIT 1")
-    except sqlite3.Error:
+    if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'file'").fetchone() is None:
         db.close()
-        raise
+        raise holding.error(f"{path}: {holding.name} is empty. The next run that writes makes its tables.", False)
 
 
 class ReadOnlyRecords(Records):

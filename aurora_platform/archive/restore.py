@@ -9,7 +9,7 @@ from pathlib import Path
 
 from aurora_platform.archive.read_back import PART_BYTES, ReadBack, describe_difference
 from aurora_platform.errors import ArchiveError, HostError, TransferError
-from aurora_platform.fs.atomic import Staging
+from aurora_platform.fs.staging import Staging
 from aurora_platform.fs.versions import FileVersion, in_parts
 from aurora_platform.transport.protocols import ArchiveHost
 

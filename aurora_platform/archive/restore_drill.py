@@ -21,7 +21,8 @@ from aurora_platform.archive.fixity_record import FixityRecord
 from aurora_platform.archive.read_back import ReadBack, describe_difference
 from aurora_platform.archive.stores import Records
 from aurora_platform.errors import EvidenceError, HostError, TransferError
-from aurora_platform.fs.atomic import Staging, publish_file
+from aurora_platform.fs.atomic import publish_file
+from aurora_platform.fs.staging import Staging
 from aurora_platform.fs.versions import FileVersion
 from aurora_platform.layout import OUTGOING, STAGING, WXCAM_PRODUCTS, ArchiveLayout, open_state
 from aurora_platform.report_fields import BYTES, SHOWN, Show

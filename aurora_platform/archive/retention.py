@@ -23,8 +23,9 @@ from aurora_platform.archive.read_back import ReadBack
 from aurora_platform.archive.stores import Records
 from aurora_platform.archive.verify_days import Place
 from aurora_platform.errors import EvidenceError
-from aurora_platform.fs.atomic import Staging, flush
+from aurora_platform.fs.atomic import flush
 from aurora_platform.fs.locks import hold_lock
+from aurora_platform.fs.staging import Staging
 from aurora_platform.fs.versions import FileVersion
 from aurora_platform.layout import OUTGOING, verify_lock
 from aurora_platform.text import Count, counted, human_size

@@ -14,7 +14,8 @@ from aurora_platform.archive.stores import Records
 from aurora_platform.archive.tidy_up import remove_emptied_directories, sweep_leftovers
 from aurora_platform.archive.verify_days import Place
 from aurora_platform.errors import AuroraError
-from aurora_platform.fs.atomic import Staging, publish_file
+from aurora_platform.fs.atomic import publish_file
+from aurora_platform.fs.staging import Staging
 from aurora_platform.layout import STAGING, open_state
 from aurora_platform.report_fields import BYTES, RARE, SHOWN, Show
 from aurora_platform.text import counted, human_size

@@ -18,6 +18,7 @@ from aurora_platform.archive.ledger import Item, Ledger
 from aurora_platform.archive.upload_tree import database_mtime
 from aurora_platform.config.site import Site
 from aurora_platform.config.streams import Stream
+from aurora_platform.fs.atomic import is_copy_name
 from aurora_platform.fs.versions import DIRECTORY, FileVersion
 from aurora_platform.layout import (
     CATALOG,
@@ -216,6 +217,8 @@ def _products(root: Path, below: Sequence[str], counts: SelectionCounts) -> Iter
         empty.pop(entry.path.rpartition(b"/")[0], None)
         if entry.kind == DIRECTORY:
             empty[entry.path] = None
+        elif b"/." in entry.path and any(map(is_copy_name, os.fsdecode(entry.path).split("/"))):
+            counts.left_out.add(entry.path)
         elif why_unusable(entry) is not None:
             counts.refused.add(entry.path)
         else:

@@ -17,8 +17,8 @@ from aurora_platform.archive.verify_days import Place, Verification
 from aurora_platform.config.archive import Archive
 from aurora_platform.config.site import Site
 from aurora_platform.errors import EvidenceError, LedgerError, NewerError
-from aurora_platform.fs.atomic import Staging
 from aurora_platform.fs.locks import hold_lock
+from aurora_platform.fs.staging import Staging
 from aurora_platform.fs.versions import FileVersion
 from aurora_platform.layout import (
     COLLECTIONS,

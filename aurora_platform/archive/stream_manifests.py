@@ -7,10 +7,8 @@ own, a hard link: publications share the days that did not change between them.
 
 from __future__ import annotations
 
-import errno
 import math
 import os
-import shutil
 from collections.abc import Iterable, Iterator
 from datetime import date
 from pathlib import Path
@@ -19,6 +17,8 @@ from aurora_platform.archive import manifest
 from aurora_platform.archive.stream_content import StreamContent, Written
 from aurora_platform.errors import EvidenceError
 from aurora_platform.fs.atomic import flush
+from aurora_platform.fs.disk_errors import naming
+from aurora_platform.fs.links import link_or_copy
 from aurora_platform.layout import CANDIDATES, SIDES, ManifestLayout, history_manifest, side_manifest
 
 CANDIDATES_HEADER = "relpath\n"
@@ -45,7 +45,7 @@ def link_days(layout: ManifestLayout, content: StreamContent, target: Path) -> N
         for day, written in content.days.files.items():
             source = layout.day_manifest(content.name, day, written, side)
             try:
-                link(source, target / history_manifest(side, day))
+                link_or_copy(source, target / history_manifest(side, day))
             except FileNotFoundError:
                 raise MissingDayError(day, source) from None
 
@@ -66,11 +66,11 @@ def write_stream(content: StreamContent, linked: Path, staged: Path, earlier: Pa
     for side in SIDES:
         target = staged / side_manifest(side)
         if earlier is not None and content.is_unchanged:
-            link(earlier / target.name, target)
+            link_or_copy(earlier / target.name, target)
         else:
             _concatenate((linked / history_manifest(side, day) for day in content.days.files), target)
     if content.candidates is None and earlier is not None:
-        link(earlier / CANDIDATES, staged / CANDIDATES)
+        link_or_copy(earlier / CANDIDATES, staged / CANDIDATES)
         written = Written()
     else:
         written = write_candidates(staged / CANDIDATES, content.candidates or ())
@@ -96,20 +96,9 @@ def stream_files() -> Iterator[str]:
     yield CANDIDATES
 
 
-def link(source: Path, target: Path) -> None:
-    """Hard-link a file; copy it where it is on another file system, or has too many links."""
-    try:
-        os.link(source, target)
-    except OSError as error:
-        if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK):
-            raise
-        shutil.copy2(source, target)
-        flush(target)
-
-
 def _concatenate(parts: Iterable[Path], target: Path) -> None:
     header = manifest.HEADER.encode()
-    with target.open("wb", buffering=0) as out:
+    with naming(target), target.open("wb", buffering=0) as out:
         out.write(header)
         for path in parts:
             with path.open("rb", buffering=0) as part:

@@ -10,8 +10,8 @@ from pathlib import Path, PurePosixPath
 
 from aurora_platform.archive.stores import Records
 from aurora_platform.errors import BusyError
-from aurora_platform.fs.atomic import Staging
 from aurora_platform.fs.locks import hold_lock
+from aurora_platform.fs.staging import Staging
 from aurora_platform.layout import OUTGOING, mirror_lock
 
 _NO_WAIT = timedelta(0)

@@ -20,7 +20,9 @@ from datetime import timedelta
 from pathlib import Path
 
 from aurora_platform.archive.ledger import Item
-from aurora_platform.errors import NO_SPACE, AuroraError
+from aurora_platform.errors import AuroraError
+from aurora_platform.fs.disk_errors import OF_DISKS, naming
+from aurora_platform.fs.links import hard_link
 from aurora_platform.fs.versions import FileVersion, same_mtime
 
 YOUNG = timedelta(seconds=60)
@@ -29,8 +31,6 @@ _ATTEMPTS = 3
 _BLOCK = 1 << 20
 # A kernel stamps files with the time of its last tick: a second write within one tick may not change the mtime.
 _TICK_NS = 20_000_000
-# Another file system, another owner (protected_hardlinks), too many links, a file system without links.
-_NO_LINK = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS}
 # SQLite's errors where it cannot write or create a file, also on a full disk.
 _WRITING = {
     *(sqlite3.SQLITE_IOERR, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FSYNC),
@@ -38,7 +38,6 @@ _WRITING = {
     *(sqlite3.SQLITE_IOERR_SHMMAP, sqlite3.SQLITE_CANTOPEN),
 }
 _BESIDE = 1 << 16  # bytes; SQLite's own files beside the database and its backup
-_FULL = NO_SPACE | {errno.EROFS}
 
 
 class UnusableError(AuroraError):
@@ -96,7 +95,8 @@ def add_to_upload_tree(item: Item, target: Path, *, in_place: bool, is_database:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target)) from None
         raise UnusableError(f"this database cannot be backed up: {error}") from None
     except OSError as error:
-        if error.errno in _FULL:
+        # What fails on the tree's own disk is not the file's fault.
+        if error.errno in OF_DISKS and (error.filename2 or error.filename) != item.local_path:
             raise
         raise UnusableError(f"cannot be added to the upload tree: {error.strerror}") from None
     status = target.lstat()
@@ -126,12 +126,8 @@ def _is_young(path: str) -> bool:
 
 def _link(path: str, target: Path) -> bool:
     """Hard-link a file; False where the file system does not allow it."""
-    try:
-        os.link(path, target, follow_symlinks=False)
-    except OSError as error:
-        if error.errno in _NO_LINK:
-            return False
-        raise
+    if not hard_link(path, target):
+        return False
     if not stat.S_ISREG(target.lstat().st_mode):
         target.unlink()
         raise UnusableError("not a regular file")
@@ -147,7 +143,8 @@ def _copy(path: str, target: Path) -> bool:
             raise UnusableError("not a regular file") from None
         raise
     try:
-        return any(_copy_once(source, target) for _ in range(_ATTEMPTS))
+        with naming(path):
+            return any(_copy_once(source, target) for _ in range(_ATTEMPTS))
     finally:
         os.close(source)
 
@@ -160,7 +157,8 @@ def _copy_once(source: int, target: Path) -> bool:
         time.sleep(_TICK_NS / 1e9)
     with target.open("wb") as copy:
         for block in _blocks(source, before.st_size):
-            copy.write(block)
+            with naming(target):
+                copy.write(block)
     after = os.fstat(source)
     is_one_version = FileVersion.of(after) == FileVersion.of(before)
     if not is_one_version and not (after.st_size > before.st_size and _begins_with(source, target, before.st_size)):

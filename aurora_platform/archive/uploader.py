@@ -26,8 +26,10 @@ from aurora_platform.archive.transfer import PushReport, TransferRequest
 from aurora_platform.archive.upload_tree import UnusableError, add_to_upload_tree
 from aurora_platform.config.archive import Archive
 from aurora_platform.errors import ArchiveError, HostError, TransferError
-from aurora_platform.fs.atomic import Staging, remove
+from aurora_platform.fs.atomic import remove
+from aurora_platform.fs.disk_errors import describe_os_error, naming
 from aurora_platform.fs.locks import hold_lock
+from aurora_platform.fs.staging import Staging
 from aurora_platform.fs.versions import ScannedEntry, in_parts
 from aurora_platform.layout import ArchiveLayout
 from aurora_platform.text import Count, counted, human_size, printable
@@ -226,9 +228,10 @@ class _Push:
     def _send_part(self, part: Sequence[tuple[str, Item]], tree: Path, is_vouched: bool) -> None:
         """Build the upload tree of a part, send it by the first host that works, and record the result."""
         try:
-            staged = self._build_upload_tree(part, tree)
+            with naming(tree):
+                staged = self._build_upload_tree(part, tree)
         except OSError as error:
-            raise TransferError(f"{tree}: cannot build the upload tree: {error.strerror}. Is the disk full?") from None
+            raise TransferError(f"cannot build the upload tree: {describe_os_error(error)}") from None
         staged = self._begin_sending(staged, is_vouched)
         by_root: dict[str, list[StagedFile]] = {}
         for file in staged:

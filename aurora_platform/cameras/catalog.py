@@ -4,11 +4,13 @@ Settled files that no decoder can read have a row in ``unreadable_media``. They 
 mtime changes. This module opens the catalogue and holds its queries; :mod:`aurora_platform.cameras.refresh` fills it.
 """
 
+import errno
 import logging
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -19,7 +21,10 @@ from aurora_platform.cameras.raw_tree import belongs_to_day, directories_around
 from aurora_platform.cameras.workspace import CameraWorkspace
 from aurora_platform.errors import CatalogError
 from aurora_platform.fs.atomic import flush, publish_file, remove
+from aurora_platform.fs.disk_errors import next_step
 from aurora_platform.fs.sqlite import create_verified, immediate
+from aurora_platform.fs.sqlite_aside import what_is_wrong
+from aurora_platform.fs.sqlite_errors import Holding, damage_mark, damaged, explaining
 from aurora_platform.fs.versions import FileVersion, ScannedEntry
 from aurora_platform.text import Count
 
@@ -28,7 +33,6 @@ _log = logging.getLogger(__name__)
 _BUSY_SECONDS = 60.0
 # At its end a writer waits this long for readers to release the log, before SQLite merges it into the main file.
 _CHECKPOINT_SECONDS = 2
-_PERMANENT_ERRORS = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_ERROR}
 # The log is merged at the end. Only a backfill of many days reaches this number of pages (4 kB each) earlier.
 _AUTOCHECKPOINT_PAGES = 10_000
 
@@ -36,6 +40,12 @@ _COLUMNS = (
     "raw_path", "image_type", "media_kind", "mime_type", "stream", "label", "time_utc", "time_epoch_ns", "day_utc",
     "relative_path", "filename", "width", "height", "size_bytes", "mtime_ns", "indexed_at",
 )  # fmt: skip
+HOLDING = Holding(
+    "the catalogue",
+    lambda text, transient: CatalogError(text, transient=transient),
+    "aurora catalog --rebuild",
+    is_cache=False,
+)
 _NO_CATALOG = "there is no catalogue yet. Materialize wxcam/catalog for a day first."
 _UPSERT = f"INSERT OR REPLACE INTO images ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
 _MEDIA_COLUMNS = "relative_path, image_type, media_kind, time_epoch_ns, width, height, raw_path, size_bytes, mtime_ns"
@@ -100,17 +110,22 @@ def open_writable(workspace: CameraWorkspace) -> Iterator[sqlite3.Connection]:
     """
     if _is_missing(workspace.layout.catalog):
         _create(workspace)
-    with _connect(workspace.layout.catalog) as db:
+    _refuse_if_damaged(workspace.layout.catalog)
+    with explaining(workspace.layout.catalog, HOLDING), _connect(workspace.layout.catalog) as db:
         try:
             yield db
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode == sqlite3.SQLITE_ERROR:  # a mistake in a statement
-                raise
-            raise _operation_error(
-                workspace.layout.catalog, error, "cannot be written", "Unfinished days are unchanged"
-            ) from None
         finally:
             _checkpoint(db, workspace.layout.catalog)
+
+
+def _refuse_if_damaged(catalog: Path) -> None:
+    """Raise if an earlier error was one of damage, and it is still there."""
+    mark = damage_mark(catalog)
+    if mark.exists():
+        with explaining(catalog, HOLDING):
+            if reason := what_is_wrong(catalog, SCHEMA):
+                raise CatalogError(damaged(catalog, reason, HOLDING))
+        mark.unlink(missing_ok=True)
 
 
 def _checkpoint(db: sqlite3.Connection, catalog: Path) -> None:
@@ -131,14 +146,6 @@ def _checkpoint(db: sqlite3.Connection, catalog: Path) -> None:
         )
 
 
-def _operation_error(catalog: Path, error: sqlite3.OperationalError, problem: str, effect: str) -> CatalogError:
-    return CatalogError(
-        f"{catalog}: the catalogue {problem} ({error}). {effect}. If the disk is full, make room (`df` shows it) and "
-        f"materialize wxcam/catalog again. `fuser -v {catalog}` lists the processes that have it open.",
-        transient=error.sqlite_errorcode & 0xFF not in _PERMANENT_ERRORS,
-    )
-
-
 def _is_missing(catalog: Path) -> bool:
     """Whether there is no catalogue or an empty file: SQLite creates an empty file before it finds the disk full."""
     return not catalog.is_file() or catalog.stat().st_size == 0
@@ -153,9 +160,10 @@ def _create(workspace: CameraWorkspace) -> None:
         try:
             create_verified(staged / workspace.layout.catalog.name, SCHEMA)
         except sqlite3.Error as error:
+            step = next_step(errno.ENOSPC, workspace.layout.catalog)
             raise CatalogError(
                 f"{workspace.layout.catalog}: the catalogue could not be created ({error}); nothing was published. "
-                "Make room on that disk (`df` shows it) and materialize wxcam/catalog again.",
+                f"{step} Then materialize wxcam/catalog again.",
                 transient=True,
             ) from None
         # A log without its database belongs to a deleted catalogue: SQLite would replay it into the new one.
@@ -167,26 +175,15 @@ def _create(workspace: CameraWorkspace) -> None:
 @contextmanager
 def _connect(path: Path) -> Iterator[sqlite3.Connection]:
     with closing(sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)) as db:
-        try:
-            db.execute("PRAGMA journal_mode = WAL")
-            # Commits do not wait for the disk: open_writable flushes once, at its end. A crash before that loses whole
-            # transactions, never a part of one; the next refresh adds the missing rows.
-            db.execute("PRAGMA synchronous = NORMAL")
-            db.execute(f"PRAGMA wal_autocheckpoint = {_AUTOCHECKPOINT_PAGES}")
-            # A new schema number alone must not make the uploader send the whole catalogue again.
-            SCHEMA.migrate(db, path, lazily=True)
-        except sqlite3.OperationalError as error:
-            raise _operation_error(path, error, "cannot be opened for writing", "It is unchanged") from None
-        except sqlite3.DatabaseError as error:
-            raise _damage_error(path, error) from None
+        db.execute("PRAGMA journal_mode = WAL")
+        # Commits do not wait for the disk: open_writable flushes once, at its end. A crash before that loses whole
+        # transactions, never a part of one; the next refresh adds the missing rows.
+        db.execute("PRAGMA synchronous = NORMAL")
+        db.execute(f"PRAGMA wal_autocheckpoint = {_AUTOCHECKPOINT_PAGES}")
+        # A new schema number alone must not make the uploader send the whole catalogue again.
+        SCHEMA.migrate(db, path, lazily=True)
+        SCHEMA.require_in(db, path, HOLDING)
         yield db
-
-
-def _damage_error(path: Path, error: sqlite3.DatabaseError) -> CatalogError:
-    return CatalogError(
-        f"{path}: the catalogue is damaged ({error}). Move it away, with its -wal and -shm files, and materialize "
-        "wxcam/catalog for all days: this makes it again from the raw tree."
-    )
 
 
 @contextmanager
@@ -200,6 +197,12 @@ def open_readonly(path: Path) -> Iterator[sqlite3.Connection]:
     """
     if _is_missing(path):
         raise CatalogError(f"{path}: {_NO_CATALOG}")
+    with explaining(path, replace(HOLDING, leaves_mark=False)), _reading(path) as db:
+        yield db
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[sqlite3.Connection]:
     location = path.absolute().as_uri()
     with closing(sqlite3.connect(f"{location}?mode=ro", uri=True, timeout=_BUSY_SECONDS)) as db:
         try:
@@ -217,13 +220,8 @@ def open_readonly(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def _check_tables(db: sqlite3.Connection, path: Path) -> None:
-    try:
-        found = db.execute("SELECT 1 FROM sqlite_master WHERE name = 'images'").fetchone()
-        SCHEMA.check(db, path)
-    except sqlite3.OperationalError:
-        raise
-    except sqlite3.DatabaseError as error:
-        raise _damage_error(path, error) from None
+    found = db.execute("SELECT 1 FROM sqlite_master WHERE name = 'images'").fetchone()
+    SCHEMA.check(db, path)
     if found is None:
         raise CatalogError(f"{path}: {_NO_CATALOG}")
 

@@ -38,7 +38,9 @@ from aurora_platform.cameras.media import raise_if_out_of_memory
 from aurora_platform.cameras.reports import PixelsReport
 from aurora_platform.cameras.workspace import CameraWorkspace
 from aurora_platform.errors import MediaError, UnreadableError
-from aurora_platform.fs.atomic import flush, publish_file, publish_tree
+from aurora_platform.fs.atomic import flush, publish_file
+from aurora_platform.fs.links import link_or_copy
+from aurora_platform.fs.trees import publish_tree
 from aurora_platform.fs.versions import FileVersion, data_version
 from aurora_platform.layout import compact
 
@@ -170,7 +172,7 @@ def _collect_chunks(
         if path.exists():
             continue
         if earlier := old.chunk(frame):
-            os.link(earlier, path)
+            link_or_copy(earlier, path)
         else:
             new.append(frame)
     report.decoded += len(new)

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from aurora_platform.config.site import Site
-from aurora_platform.fs.atomic import Staging
+from aurora_platform.fs.staging import Staging
 from aurora_platform.layout import WXCAM, CameraLayout, Layout
 
 

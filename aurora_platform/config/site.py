@@ -31,6 +31,7 @@ from aurora_platform.config.types import (
     resolved,
 )
 from aurora_platform.errors import SiteError
+from aurora_platform.fs.disk_errors import OF_DISKS, next_step
 from aurora_platform.layout import COLLECTIONS, PRODUCTS, ArchiveLayout
 from aurora_platform.text import counted
 
@@ -182,6 +183,8 @@ def load_site(file: Path | None = None) -> Site:
             raise SiteError(f"{path}: larger than {_MAX_SITE_BYTES} bytes; this is not a site file")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
+        if isinstance(error, OSError) and error.errno in OF_DISKS:
+            raise SiteError(f"{path}: {reason}. {next_step(error.errno, path)}", transient=True) from None
         raise SiteError(f"{path}: {reason}. Set AURORA_SITE to the site file, or unset it for the demo.") from None
     return site_of_text(text, path, path.parent)
 

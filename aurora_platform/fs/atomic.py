@@ -1,54 +1,16 @@
-"""Atomic publication: a product gets its name complete or not at all. Also sweeps what killed runs left staged."""
+"""Atomic publication of a file: it gets its name complete or not at all (of a directory: :mod:`.trees`)."""
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import shutil
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
-from datetime import timedelta
+from collections.abc import Iterable
 from pathlib import Path
 
-from aurora_platform.errors import AuroraError, BusyError
-from aurora_platform.fs.locks import hold_lock
+from aurora_platform.fs.disk_errors import naming
 
-_AT_FDCWD = -100
-_RENAME_EXCHANGE = 2
-
-
-class Staging:
-    """A directory on the file system of the products, where products are written before they get their names.
-
-    Each entry is protected by the lock of the same name. An entry whose lock is not held was left by a killed run;
-    :meth:`sweep` removes it.
-    """
-
-    def __init__(self, directory: Path, locks: Path, wait: timedelta = timedelta(minutes=10)) -> None:
-        self.directory = directory
-        self.locks = locks
-        self.wait = wait
-
-    @contextmanager
-    def claim(self, name: str) -> Iterator[Path]:
-        """Yield a path at which nothing exists yet, reserved until the block ends; then it is removed."""
-        with hold_lock(self.locks, name, self.wait):
-            self.directory.mkdir(parents=True, exist_ok=True)
-            path = self.directory / name
-            remove(path)
-            try:
-                yield path
-            finally:
-                remove(path)
-
-    def sweep(self) -> int:
-        """Remove the entries that killed runs left; returns their number."""
-        removed = 0
-        for path in sorted(self.directory.iterdir()) if self.directory.is_dir() else ():
-            with suppress(BusyError), hold_lock(self.locks, path.name, timedelta(0)):
-                removed += remove(path)
-        return removed
+_COPY_SUFFIX = ".aurora"
 
 
 def nearest(path: Path) -> Path:
@@ -61,10 +23,11 @@ def nearest(path: Path) -> Path:
 def remove(path: Path) -> bool:
     """Remove a file or a tree; never follows a symlink. Returns whether there was one."""
     try:
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
+        with naming(path):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
     except FileNotFoundError:
         return False
     return True
@@ -74,56 +37,65 @@ def flush(path: Path) -> None:
     """Flush a file's bytes, or a directory's names, to disk."""
     fd = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(fd)
+        with naming(path):
+            os.fsync(fd)
     finally:
         os.close(fd)
 
 
 def publish_file(staged: Path, target: Path) -> None:
     """Give a finished file its name. A reader sees the old file or the new one, never a part."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    flush(staged)
-    staged.replace(target)
-    flush(target.parent)
+    with naming(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        flush(staged)
+        try:
+            staged.replace(target)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            _publish_copy(staged, target)
+        flush(target.parent)
+
+
+def publish_text(text: str, target: Path) -> None:
+    """Give a small file its content in one step; the caller holds a lock, or is the only one that writes it."""
+    staged = target.with_name(f".{target.name}.new")
+    with naming(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        staged.write_text(text)
+    publish_file(staged, target)
+
+
+def _publish_copy(staged: Path, target: Path) -> None:
+    """Publish a file where another file system or quota begins between it and its name."""
+    copy = target.with_name(copy_name(target.name))
+    try:
+        shutil.copy2(staged, copy)
+        flush(copy)
+        copy.replace(target)
+    except BaseException:
+        remove(copy)
+        raise
+    staged.unlink()
+
+
+def copy_name(name: str) -> str:
+    """The hidden name of an unfinished copy of a file or directory, beside its final place."""
+    return f".{name}{_COPY_SUFFIX}"
+
+
+def is_copy_name(name: str) -> bool:
+    """Whether it is a name of :func:`copy_name`: nothing that is finished has one."""
+    return name.startswith(".") and name.endswith(_COPY_SUFFIX)
 
 
 def append_lines(path: Path, lines: Iterable[str]) -> None:
     """Add lines to a file in one write and flush them; an incomplete line of a killed run is ended first."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab+") as file:
+    with naming(path), path.open("ab+") as file:
         if file.seek(0, os.SEEK_END):
             file.seek(-1, os.SEEK_END)
             if file.read(1) != b"\n":
                 file.write(b"\n")
         file.write(b"".join(line.encode() + b"\n" for line in lines))
     flush(path)
-
-
-def publish_tree(staged: Path, target: Path) -> None:
-    """Give a finished directory its name; an existing one of that name is exchanged with it in one step.
-
-    The caller must have flushed the files inside. The earlier directory is left at ``staged``.
-    """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    flush(staged)
-    try:
-        _exchange(staged, target)
-    except FileNotFoundError:
-        staged.rename(target)
-    flush(target.parent)
-
-
-def _exchange(staged: Path, target: Path) -> None:
-    # rename(2) cannot replace a directory that is not empty; renameat2 can exchange two. Python has no binding for it.
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.renameat2(_AT_FDCWD, os.fsencode(staged), _AT_FDCWD, os.fsencode(target), _RENAME_EXCHANGE) == 0:
-        return
-    code = ctypes.get_errno()
-    if code == errno.ENOENT and staged.exists():
-        raise FileNotFoundError(code, os.strerror(code), str(target))
-    if code in (errno.EINVAL, errno.ENOSYS):
-        raise AuroraError(
-            f"{target}: this file system cannot exchange two directories in one step, so a rebuilt day cannot be "
-            "published atomically. Keep paths.products on ext4, xfs, btrfs or tmpfs."
-        )
-    raise OSError(code, os.strerror(code), str(target))

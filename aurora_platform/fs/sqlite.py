@@ -7,11 +7,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from aurora_platform.errors import newer_error
+from aurora_platform.fs.sqlite_aside import inode_of, move_aside, move_aside_if_damaged
+from aurora_platform.fs.sqlite_errors import Holding, damage_mark, explaining, is_damage, lacks
 
 _PAUSE = 0.02  # s
 
@@ -94,12 +97,30 @@ class Schema:
         if db.execute("PRAGMA user_version").fetchone()[0] != self.version:
             db.execute(f"PRAGMA user_version = {self.version}")
 
+    def missing_from(self, db: sqlite3.Connection) -> list[str]:
+        """The names of the tables and columns of this version that a database lacks."""
+        found = set(db.execute(_LIST_COLUMNS))
+        return [f"{table}.{column}" for table, column in _columns_of(self) if (table, column) not in found]
+
+    def require_in(self, db: sqlite3.Connection, path: Path, holding: Holding) -> None:
+        """Raise the error of ``holding`` where a database lacks tables or columns: it may be another program's."""
+        if missing := self.missing_from(db):
+            raise holding.error(lacks(path, ", ".join(missing[:3]), holding), False)
+
     def check(self, db: sqlite3.Connection, file: Path) -> int:
         """The version of a database; :class:`NewerError` if it is not supported. An older one may be read."""
         version = int(db.execute("PRAGMA user_version").fetchone()[0])
         if not 0 <= version <= self.version:
             raise newer_error(file, version, self.version)
         return version
+
+
+@cache
+def _columns_of(schema: Schema) -> list[tuple[str, str]]:
+    """The table and name of each column of a new database."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
+        schema.migrate(db, Path(":memory:"))
+        return db.execute(_LIST_COLUMNS).fetchall()
 
 
 def _changes(db: sqlite3.Connection) -> tuple[int, int]:
@@ -168,51 +189,64 @@ def create_verified(path: Path, schema: Schema) -> None:
             raise sqlite3.DatabaseError(f"the new database is incomplete: {reason}")
 
 
+_LIST_COLUMNS = (
+    "SELECT m.name, c.name FROM sqlite_master m JOIN pragma_table_info(m.name) c WHERE m.type = 'table' ORDER BY 1, 2"
+)
 _LIST_TABLES = "SELECT type, name, sql FROM sqlite_master ORDER BY type, name"
 
 
 class Database:
-    """A database that several programs write to in short transactions. A context manager; for one thread."""
+    """A database that several programs write to in short transactions. A context manager; for one thread.
+
+    Errors of SQLite leave it as errors of Aurora (:mod:`aurora_platform.fs.sqlite_errors`).
+    """
 
     _db: sqlite3.Connection
+    _path: Path
+    _holding: Holding
 
-    def _open(
-        self, path: Path, wait: float, script: str, schema: Schema, damaged_error: Callable[[sqlite3.Error], Exception]
-    ) -> None:
+    def _open(self, path: Path, wait: float, script: str, schema: Schema, holding: Holding) -> None:
         """Open the database, run ``script``, and migrate it to ``schema``; create it if it is missing.
 
-        If that fails, nothing stays open. ``damaged_error`` makes the exception for a file that is damaged or not a
-        database. A lock or a full disk is transient and raised unchanged.
+        It can be made again: a damaged one is moved aside. If that fails, nothing stays open.
         """
+        self._path, self._holding = path, holding
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            db = open_wal(path, wait)
+        with explaining(path, holding):
+            if damage_mark(path).exists():
+                move_aside_if_damaged(path, schema)
+            inode = inode_of(path)
             try:
-                db.executescript(script)
-                schema.migrate(db, path)
+                self._db = _open_and_migrate(path, wait, script, schema)
+            except sqlite3.Error as error:
+                if error.sqlite_errorcode == sqlite3.SQLITE_ERROR:
+                    raise holding.error(lacks(path, f"a table or column ({error})", holding), False) from error
+                if not is_damage(error):
+                    raise
+                move_aside(path, inode, str(error))
+                self._db = _open_and_migrate(path, wait, script, schema)
+            try:
+                schema.require_in(self._db, path, holding)
             except BaseException:
-                db.close()
+                self._db.close()
                 raise
-        except sqlite3.OperationalError:
-            raise
-        except sqlite3.DatabaseError as error:
-            raise damaged_error(error) from None
-        self._db = db
 
-    def _open_readonly(self, path: Path, wait: float, script: str, schema: Schema) -> None:
+    def _open_readonly(self, path: Path, wait: float, script: str, schema: Schema, holding: Holding) -> None:
         """Open a database that exists, without writing to it or beside it.
 
         Without a log (``-wal``) nobody has it open, and SQLite would make one: then it is read as it is.
         """
+        self._path, self._holding = path, holding
         log = path.with_name(f"{path.name}-wal")
         how = "mode=ro" if log.exists() and log.stat().st_size else "mode=ro&immutable=1"
-        db = sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, timeout=wait, isolation_level=None)
-        try:
-            db.executescript(script)
-            schema.check(db, path)
-        except BaseException:
-            db.close()
-            raise
+        with explaining(path, holding):
+            db = sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, timeout=wait, isolation_level=None)
+            try:
+                db.executescript(script)
+                schema.check(db, path)
+            except BaseException:
+                db.close()
+                raise
         self._db = db
 
     def __enter__(self) -> Self:
@@ -222,8 +256,22 @@ class Database:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._db.close()
+        if isinstance(error, sqlite3.Error):
+            with explaining(self._path, self._holding):
+                raise error
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
         with immediate(self._db):
             yield self._db
+
+
+def _open_and_migrate(path: Path, wait: float, script: str, schema: Schema) -> sqlite3.Connection:
+    db = open_wal(path, wait)
+    try:
+        db.executescript(script)
+        schema.migrate(db, path)
+    except BaseException:
+        db.close()
+        raise
+    return db

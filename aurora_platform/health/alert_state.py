@@ -16,7 +16,8 @@ from typing import Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from aurora_platform.fs.atomic import Staging, append_lines, flush, publish_file
+from aurora_platform.fs.atomic import append_lines, flush, publish_file
+from aurora_platform.fs.staging import Staging
 from aurora_platform.health.alert_rules import Verdict
 from aurora_platform.layout import ALERT_EVENTS, ALERT_STATE, STAGING
 

@@ -10,7 +10,8 @@ from jinja2 import Environment, StrictUndefined
 from pydantic import ValidationError
 
 from aurora_platform.config.site import Site
-from aurora_platform.fs.atomic import Staging, append_lines, publish_file
+from aurora_platform.fs.atomic import append_lines, publish_file
+from aurora_platform.fs.staging import Staging
 from aurora_platform.health.assessment import find_broken_stages, sorted_by_level
 from aurora_platform.health.models import Assessment, Freshness, Level, Snapshot
 from aurora_platform.layout import STAGING, Layout

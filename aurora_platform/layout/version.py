@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 
-from aurora_platform.errors import LayoutError, newer_error
-from aurora_platform.fs.atomic import publish_file
+from aurora_platform.errors import LayoutError, is_transient, newer_error
+from aurora_platform.fs.atomic import publish_text
+from aurora_platform.fs.disk_errors import describe_os_error, naming
 from aurora_platform.fs.locks import hold_lock
 from aurora_platform.layout.paths import locks_directory, version_file
 
@@ -45,11 +46,12 @@ def check_state(state: Path) -> int:
     """
     file = version_file(state)
     try:
-        version = json.loads(file.read_bytes())["layout"]
+        with naming(file):
+            version = json.loads(file.read_bytes())["layout"]
     except FileNotFoundError:
         return 0
     except OSError as error:
-        raise LayoutError(f"{file}: {error.strerror}. Let the user that runs Aurora read it.") from None
+        raise LayoutError(describe_os_error(error), transient=is_transient(error)) from None
     except (ValueError, TypeError, KeyError, RecursionError):
         version = None
     if not isinstance(version, int) or isinstance(version, bool) or version < 0:
@@ -84,7 +86,4 @@ def open_state(state: Path, wait: timedelta = _WAIT) -> None:
 
 
 def _write(state: Path, version: int) -> None:
-    file = version_file(state)
-    staged = file.with_name(f".{file.name}.new")  # a fixed name: its writer holds the lock
-    staged.write_text(json.dumps({"layout": version}) + "\n")
-    publish_file(staged, file)
+    publish_text(json.dumps({"layout": version}) + "\n", version_file(state))

@@ -12,11 +12,11 @@ from pathlib import Path
 from aurora_platform.check_report import CheckReport
 from aurora_platform.config.streams import Stream
 from aurora_platform.config.types import format_duration
+from aurora_platform.fs.atomic import is_copy_name
 from aurora_platform.fs.versions import ScannedEntry
 from aurora_platform.layout import INCOMING
 from aurora_platform.mirror.plan import HELD_BACK, describe_refused
 from aurora_platform.mirror.scan import DaySurvey, Survey
-from aurora_platform.mirror.work_directory import COPY_SUFFIX
 from aurora_platform.text import Count
 
 # Two files may be twice the interval apart with no file lost: one at the begin of an interval, one at the end of the
@@ -34,7 +34,7 @@ def local_files(stream: Stream, raw_root: Path, days: Sequence[date]) -> Iterato
             with os.scandir(raw_root / directory) as items:
                 for item in items:
                     path = os.path.join(directory, item.name)
-                    if path == INCOMING or (item.name.startswith(".") and item.name.endswith(COPY_SUFFIX)):
+                    if path == INCOMING or is_copy_name(item.name):
                         continue  # the mirror's own unfinished files
                     if item.is_dir(follow_symlinks=False):
                         pending.append(path)

@@ -15,10 +15,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from aurora_platform.errors import NO_SPACE
-from aurora_platform.fs.atomic import remove
+from aurora_platform.fs.atomic import copy_name, remove
+from aurora_platform.fs.disk_errors import naming
 from aurora_platform.mirror.plan import NAME_TAKEN, PATH_BLOCKED
 from aurora_platform.mirror.reports import DOES_NOT_FIT
-from aurora_platform.mirror.work_directory import temporary_copy_name
 
 # The file arrived on another disk, whose free space was checked before. Only the disk of the target directory is full.
 TARGET_DISK_FULL = f"{DOES_NOT_FIT} of its directory: no bytes or inodes are left, or a quota is used up"
@@ -63,7 +63,8 @@ def publish(staged: Path, root: Path, path: str) -> bool:
         target directory is full: then the arrived file is removed, because other files need its space.
     """
     try:
-        return _rename_or_copy(staged, root, path)
+        with naming(root / path):
+            return _rename_or_copy(staged, root, path)
     except OSError as error:
         if error.errno not in NO_SPACE:
             raise
@@ -91,23 +92,23 @@ def _rename_or_copy(staged: Path, root: Path, path: str) -> bool:
 
 def _copy(staged: Path, directory: int, name: str) -> None:
     """Publish a copy of a file with the same mtime; the copy is on disk before it gets its name."""
-    copy_name = temporary_copy_name(name)
+    copy_as = copy_name(name)
     with suppress(FileNotFoundError):
-        os.unlink(copy_name, dir_fd=directory)
+        os.unlink(copy_as, dir_fd=directory)
     try:
         with (
             staged.open("rb") as source,
-            open(copy_name, "xb", opener=lambda *arguments: os.open(*arguments, dir_fd=directory)) as copy,
+            open(copy_as, "xb", opener=lambda *arguments: os.open(*arguments, dir_fd=directory)) as copy,
         ):
             shutil.copyfileobj(source, copy, _BLOCK)
             copy.flush()
             status = os.fstat(source.fileno())
             os.utime(copy.fileno(), ns=(status.st_atime_ns, status.st_mtime_ns))
             os.fsync(copy.fileno())
-        os.rename(copy_name, name, src_dir_fd=directory, dst_dir_fd=directory)
+        os.rename(copy_as, name, src_dir_fd=directory, dst_dir_fd=directory)
     except BaseException:
         with suppress(FileNotFoundError):
-            os.unlink(copy_name, dir_fd=directory)
+            os.unlink(copy_as, dir_fd=directory)
         raise
 
 

@@ -16,7 +16,7 @@ from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 
-from aurora_platform.fs.atomic import remove
+from aurora_platform.fs.atomic import copy_name, remove
 from aurora_platform.fs.versions import ScannedEntry
 from aurora_platform.layout import INCOMING
 from aurora_platform.mirror.mtime_resolution import (
@@ -28,7 +28,6 @@ from aurora_platform.mirror.mtime_resolution import (
 )
 from aurora_platform.transport.protocols import ARRIVED, NEW, PARTIAL, WANTED
 
-COPY_SUFFIX = ".aurora"  # ends the hidden name of an unfinished copy, which is made where a rename is impossible
 KEEP_PARTIAL = timedelta(days=7)  # an older partial file is removed, and its transfer begins again
 
 
@@ -136,7 +135,7 @@ class WorkDirectory:
         return sum(remove(partial) for partial in self._partial_files() if partial.name not in kept) > 0
 
     def remove_unfinished_copies(self) -> None:
-        """Remove the copies that a killed run left in target directories (:func:`temporary_copy_name`)."""
+        """Remove the copies that a killed run left in target directories (:func:`.copy_name`)."""
         wanted = self.path / WANTED
         names = wanted.read_bytes().split(b"\0") if wanted.exists() else []
         paths = [Path(os.fsdecode(name)) for name in names if name]
@@ -147,7 +146,7 @@ class WorkDirectory:
         ]
         for path in paths:
             with suppress(OSError):  # nearly always missing
-                (self.root / path.with_name(temporary_copy_name(path.name))).unlink()
+                (self.root / path.with_name(copy_name(path.name))).unlink()
 
     def _partial_files(self) -> list[Path]:
         partial = self.path / PARTIAL
@@ -163,11 +162,6 @@ class WorkDirectory:
                         path.rmdir()
                 elif file is None or not self.has_arrived(file):
                     remove(path)
-
-
-def temporary_copy_name(name: str) -> str:
-    """Return the name of an unfinished copy of a file in its target directory."""
-    return f".{name}{COPY_SUFFIX}"
 
 
 def _base_name(path: str) -> str:

@@ -19,7 +19,7 @@ from dataclasses import asdict, astuple, dataclass, replace
 from datetime import date
 from pathlib import Path
 
-from aurora_platform.fs.atomic import publish_file
+from aurora_platform.fs.atomic import publish_text
 
 _AHEAD_NS = 300 * 10**9  # if a host's clock was further ahead of ours, it was wrong
 _KEPT = 60  # days; older days are history, and nobody reads their state
@@ -118,7 +118,4 @@ def record_failure(path: Path, why: str) -> None:
 
 
 def _write(path: Path, state: SourceState) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    staged = path.with_name(f".{path.name}.new")
-    staged.write_text(json.dumps(asdict(state)))
-    publish_file(staged, path)
+    publish_text(json.dumps(asdict(state)), path)

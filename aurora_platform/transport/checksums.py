@@ -8,6 +8,7 @@ that was not requested, or that comes twice, ends the conversation.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import threading
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aurora_platform.errors import HostError, HostRefusedError
+from aurora_platform.fs.disk_errors import next_step
 from aurora_platform.fs.versions import FileVersion
 from aurora_platform.text import printable
 from aurora_platform.transport import remote_sha256
@@ -150,7 +152,7 @@ class LocalHasher:
         """See :meth:`aurora_platform.transport.protocols.Hasher.checksums`."""
         if not os.path.isdir(root):
             raise HostRefusedError(
-                f"{root}: no such directory. Is the disk mounted, and the path in the site file right?"
+                f"{root}: no such directory. Is the path in the site file right? {next_step(errno.ENOENT, Path(root))}"
             )
         lock, portions = threading.Lock(), _portions(root, paths)
 

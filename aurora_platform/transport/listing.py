@@ -7,6 +7,7 @@ listing reports is trusted: :mod:`aurora_platform.mirror.plan` decides which ent
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
@@ -15,9 +16,11 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import translate
 from itertools import islice
+from pathlib import Path
 from typing import NamedTuple
 
 from aurora_platform.errors import HostError, HostRefusedError, NoSuchRootError
+from aurora_platform.fs.disk_errors import next_step
 from aurora_platform.fs.versions import DIRECTORY, FILE, SYMLINK, FileVersion, ScannedEntry
 from aurora_platform.text import Count, printable
 from aurora_platform.transport.name_store import NameStore, Reading, Record
@@ -189,7 +192,7 @@ def _require_readable(root: str, is_listed: bool) -> None:
             os.close(os.open(root, os.O_RDONLY | os.O_DIRECTORY))
     except (FileNotFoundError, NotADirectoryError):
         raise NoSuchRootError(
-            f"{root}: no such directory. Is the disk mounted, and the path in the site file right?"
+            f"{root}: no such directory. Is the path in the site file right? {next_step(errno.ENOENT, Path(root))}"
         ) from None
     except OSError as error:
         raise _unreadable_root(root, error) from None
@@ -199,7 +202,7 @@ def _unreadable_root(root: str, error: OSError) -> HostError:
     message = f"{root} is not readable: {error.strerror}."
     if isinstance(error, PermissionError):
         return HostRefusedError(f"{message} Let the user that runs Aurora read and enter it (chmod o+rx).")
-    return HostError(f"{message} Is the disk damaged?")
+    return HostError(f"{message} {next_step(error.errno or 0, Path(root))}")
 
 
 class _Names(NamedTuple):

@@ -21,6 +21,7 @@ from aurora_platform.config.archive import Archive
 from aurora_platform.config.hosts import ArchiveDirectory
 from aurora_platform.errors import HostError, HostRefusedError
 from aurora_platform.fs.atomic import nearest
+from aurora_platform.fs.disk_errors import describe_os_error
 from aurora_platform.layout import ArchiveLayout
 from aurora_platform.transport.bounds import Bounds
 from aurora_platform.transport.checksums import Checksum, LocalHasher
@@ -133,7 +134,8 @@ def _within[Result](seconds: float, directory: str, job: Callable[[], Result]) -
             f"{result.filename or directory}: {result.strerror}. Allow the user that runs Aurora to write it."
         )
     if isinstance(result, OSError):
-        raise HostError(f"{result.filename or directory}: {result.strerror}. Is the disk full, or damaged?")
+        result.filename = result.filename or directory
+        raise HostError(describe_os_error(result))
     if isinstance(result, Exception):
         raise result
     return result

@@ -3,6 +3,8 @@
 Each file gets its name complete or not at all; an interrupted transfer is resumed; every wait has a bound.
 """
 
+import errno
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +15,7 @@ from typing import Protocol
 
 from aurora_platform.errors import BusyError, OversizeError, TransferError
 from aurora_platform.fs.atomic import remove
+from aurora_platform.fs.disk_errors import OF_DISKS, naming, next_step
 from aurora_platform.text import MOST_NAMED, printable
 from aurora_platform.transport.bounds import Bounds
 from aurora_platform.transport.process import LOCKED, TIMED_OUT, run_program
@@ -81,8 +84,9 @@ class RsyncResult:
         # ssh gives the reason in a line of its own, before rsync reports that the connection is gone.
         last_lines = "; ".join(printable(line) for line in self.lines[-3:])
         meaning = _MEANINGS.get(self.code, "see man rsync")
+        step = next((step for line in self.lines if (step := next_step_of(line))), "`aurora audit` tries the host.")
         raise TransferError(
-            f"rsync ended with {self.code} ({meaning}): {last_lines}",
+            f"rsync ended with {self.code} ({meaning}): {last_lines}. {step}",
             transient=self.code not in _PERMANENT_ERRORS,
             is_full=self.is_full,
         )
@@ -91,6 +95,13 @@ class RsyncResult:
         """A number of bytes from rsync's statistics."""
         match = re.search(rf"^{re.escape(name)}: (\d+) bytes", "\n".join(self.lines), re.MULTILINE)
         return int(match[1]) if match else 0
+
+
+def next_step_of(line: str) -> str:
+    """The next step after an error of a disk that a line of rsync reports; empty if it reports none."""
+    found = next((code for code in OF_DISKS | {errno.EACCES} if os.strerror(code) in line), None)
+    path = re.search(r"(?<![\w.])/[^\"\n]*?(?=[\":])", line)
+    return "" if found is None else next_step(found, Path(path[0] if path else "/"))
 
 
 class Endpoint(Protocol):
@@ -205,7 +216,7 @@ class Rsync:
         arguments = self.push_arguments(upload_tree, file_list, root, work, keep_in, is_flushed=is_flushed)
         result = self.run(arguments, log, lock, DELIVERY_PROGRESS)
         if result.code and (message := result.disk_error):
-            raise TransferError(f"rsync could not write in the archive: {message}")
+            raise TransferError(f"rsync could not write in the archive: {message}. {next_step_of(message)}")
         result.check()
         return TransferResult(
             result.stat("Literal data"), result.stat("Matched data"), result.messages[:1000], result.code == VANISHED
@@ -257,7 +268,7 @@ class RsyncTransfer:
         if result.code == _SOME_FAILED and (message := result.disk_error or result.write_denied):
             # Code 23 is for single files that the host cannot read; a failed write on this machine is not their fault.
             raise TransferError(
-                f"rsync could not write on this machine: {message}",
+                f"rsync could not write on this machine: {message}. {next_step_of(message)}",
                 transient=result.disk_error is not None,
                 is_full=result.is_full,
             )
@@ -281,7 +292,8 @@ def _oversize(work: Path, paths: Sequence[str], largest: int) -> list[str]:
 def write_file_list(file: Path, paths: Sequence[str]) -> None:
     """Write the list of files that a transfer copies."""
     # "./" in front: rsync would take a name that begins with "#" or ";" for a comment.
-    file.write_bytes(b"".join(b"./" + path.encode() + b"\0" for path in paths))
+    with naming(file):
+        file.write_bytes(b"".join(b"./" + path.encode() + b"\0" for path in paths))
 
 
 def _prepare(work: Path, paths: Sequence[str]) -> None:

@@ -12,7 +12,7 @@ from aurora_platform.archive.ledger import Item
 from aurora_platform.archive.push_plan import Pushing
 from aurora_platform.archive.repair import RepairKind, plan_repair
 from aurora_platform.config.hosts import SshHost
-from aurora_platform.errors import EvidenceError
+from aurora_platform.fs.sqlite_aside import moved_aside
 from aurora_platform.fs.versions import FileVersion
 from aurora_platform.layout import Layout
 from tests.archive.parts import adds_up
@@ -169,8 +169,9 @@ def test_damaged_evidence_is_named_and_holds_back_only_files_that_differ_from_a_
     assert site.raw_backlog().days == [DAY]
     report = site.push()
     assert (report.files, report.held.total) == (1, 1)
-    with pytest.raises(EvidenceError, match=f"{evidence}: not an evidence database .* Move it away"):
-        site.verify_and_publish()
+    verdict = site.verify_and_publish().report.days[0].verdict
+    assert [note.with_suffix("").read_bytes() for note in moved_aside(evidence)] == [b"rubbish" * 1000]
+    assert (verdict.is_final, verdict.gaps) == (True, [f"{name}: different size locally"])
 
 
 def test_a_local_file_with_a_wrong_checksum_is_not_sent_after_the_ledger_was_lost(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
@@ -90,8 +89,8 @@ def test_a_verification_with_more_files_needs_no_more_statements(
     statements = list[str]()
     opened = Evidence._open_database
 
-    def open_traced(self: Evidence, path: Path, script: str, not_ours: Callable[[sqlite3.Error], Exception]) -> None:
-        opened(self, path, script, not_ours)
+    def open_traced(self: Evidence, path: Path, script: str) -> None:
+        opened(self, path, script)
         self._db.set_trace_callback(statements.append)
 
     monkeypatch.setattr(Evidence, "_open_database", open_traced)

@@ -15,6 +15,7 @@ import pytest
 from aurora_platform.archive.fixity import Evidence
 from aurora_platform.archive.ledger import DIFFERS, REGISTERED, Item, Ledger
 from aurora_platform.errors import LedgerError
+from aurora_platform.fs.sqlite_aside import moved_aside
 from aurora_platform.fs.versions import FileVersion, ScannedEntry
 from tests.patience import patient
 
@@ -286,11 +287,17 @@ def test_a_ledger_that_was_rebuilt_from_the_trees_has_the_time_of_the_rebuild(pa
 
 
 @pytest.mark.parametrize("content", [b"rubbish" * 1000, b"SQLite format 3\0" + b"\xff" * 5000])
-def test_a_corrupt_file_is_named_with_the_next_step(path: Path, content: bytes) -> None:
+def test_a_corrupt_file_is_moved_aside_and_a_new_ledger_is_made(
+    path: Path, content: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
     path.parent.mkdir()
     path.write_bytes(content)
-    with pytest.raises(LedgerError, match=r"ledger\.sqlite: not a ledger .*aurora ledger --rebuild"):
-        Ledger(path)
+    with Ledger(path) as ledger:
+        assert ledger.archives == []
+    aside = moved_aside(path)
+    assert [note.with_suffix("").read_bytes() for note in aside] == [content]
+    assert f"{path} was damaged" in caplog.text
+    assert str(aside[0].with_suffix("")) in caplog.text
 
 
 def test_a_database_of_another_program_is_refused(path: Path) -> None:
@@ -298,5 +305,6 @@ def test_a_database_of_another_program_is_refused(path: Path) -> None:
     with sqlite3.connect(path) as database:
         database.execute("CREATE TABLE file (name TEXT)")
     database.close()
-    with pytest.raises((LedgerError, sqlite3.Error)):
+    with pytest.raises(LedgerError, match=r"lacks .*archive.*another program.*`aurora ledger --rebuild`"):
         Ledger(path)
+    assert moved_aside(path) == []

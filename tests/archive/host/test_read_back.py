@@ -19,7 +19,7 @@ from aurora_platform.archive.stores import Records
 from aurora_platform.config.archive import Retention
 from aurora_platform.config.hosts import SshHost
 from aurora_platform.errors import TransferError
-from aurora_platform.fs.atomic import Staging
+from aurora_platform.fs.staging import Staging
 from aurora_platform.fs.versions import FileVersion
 from aurora_platform.layout import Layout
 from aurora_platform.transport.checksums import Checksum, LocalHasher

@@ -53,8 +53,8 @@ def test_a_missing_damaged_or_newer_database_is_named(kinds: tuple[Callable, Cal
     with pytest.raises(NewerError):
         readonly(place)
     place.write_bytes(b"")  # as a full disk leaves it
-    with pytest.raises(AuroraError, match=r"db\.sqlite: cannot be read \(no such table: file\)"):
+    with pytest.raises(AuroraError, match=r"db\.sqlite: the \w+( of copies)? is empty"):
         readonly(place)
     place.write_bytes(b"rubbish" * 1000)
-    with pytest.raises(AuroraError, match=r"db\.sqlite: not (an evidence database|a ledger)"):
+    with pytest.raises(AuroraError, match=r"db\.sqlite: the \w+( of copies)? is damaged"):
         readonly(place)

@@ -85,7 +85,7 @@ def test_a_damaged_evidence_is_named_under_problems_and_exits_with_1(finalized: 
     evidence.write_bytes(b"rubbish" * 1000)
     result = explain(finalized, NAME)
     assert result.exit_code == 1
-    assert f"  evidence: {evidence}: not an evidence database (file is not a database). Move it away" in result.stdout
+    assert f"  evidence: {evidence}: the evidence is damaged (file is not a database). " in result.stdout
     assert "  complete, revision 1, since " in result.stdout, "the finalization is a file of its own"
 
 

@@ -132,10 +132,7 @@ def test_a_target_that_cannot_be_written_fails_with_the_next_step(observatory: O
     done = run_aurora_process(file, "sync", "power", under=WITHOUT_RIGHTS)
     assert done.returncode == 1
     assert f"power: FAILED: {tmp_path / 'raw'}" in done.stderr
-    assert (
-        "Permission denied. The user that runs this command is not allowed to do that. "
-        "Run `aurora audit` to find the cause." in done.stderr
-    )
+    assert "Permission denied. The user that runs this is not allowed to do that: `ls -ld " in done.stderr
 
 
 def test_refused_and_unsettled_files_are_reported(observatory: Observatory, tmp_path: Path) -> None:

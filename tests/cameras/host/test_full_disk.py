@@ -106,7 +106,8 @@ def test_a_full_disk_while_a_database_is_created_leaves_no_broken_database(tmp_p
         for attempt in (*failed, last):
             assert (attempt["later"], attempt["then"]) == ({}, ["ok", tables]), attempt
     messages = [attempt["first"]["error"] for attempt in tries if attempt["kind"] == "catalog" and attempt["first"]]
-    assert all("/mnt/wxcam/wxcam_catalog.sqlite: the catalogue" in text and "`df`" in text for text in messages)
+    of_catalogue = "/mnt/wxcam/wxcam_catalog.sqlite: the catalogue"
+    assert [text for text in messages if of_catalogue not in text or "`df -h " not in text] == []
 
 
 @pytest.mark.parametrize("tables", ["", "CREATE TABLE other (a); DROP TABLE other"])
@@ -147,7 +148,7 @@ def test_a_damaged_catalogue_is_reported_with_the_next_step(sky: Sky) -> None:
         sky.layout.catalog.write_bytes(damaged)
         for opened in (open_writable(sky.workspace), open_readonly(sky.layout.catalog)):
             with (
-                pytest.raises(CatalogError, match=r"wxcam_catalog\.sqlite: .* is damaged .*Move it away") as raised,
+                pytest.raises(CatalogError, match=r"wxcam_catalog\.sqlite: .* is damaged .*`aurora catalog") as raised,
                 opened,
             ):
                 pass

@@ -21,12 +21,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from aurora_platform.errors import BusyError
-from aurora_platform.fs.atomic import (
-    Staging,
-    publish_file,
-    publish_tree,
-    remove,
-)
+from aurora_platform.fs.atomic import publish_file, remove
 from aurora_platform.fs.locks import (
     hold_lock,
 )
@@ -35,6 +30,8 @@ from aurora_platform.fs.paths import (
     is_plain,
     safe_relative,
 )
+from aurora_platform.fs.staging import Staging
+from aurora_platform.fs.trees import publish_tree
 from aurora_platform.fs.versions import (
     FileVersion,
     ScannedEntry,
