@@ -15,7 +15,8 @@ from aurora_cli.context import days_until_today, describe_later_start, read_only
 from aurora_platform.concurrency import run_concurrently
 from aurora_platform.config.hosts import ArchiveDirectory, SshHost
 from aurora_platform.config.site import DEFAULT_SITE, Site, load_site
-from aurora_platform.errors import HostError, SiteError
+from aurora_platform.errors import AuroraError, HostError, SiteError
+from aurora_platform.fs.disk_errors import describe_os_error
 from aurora_platform.layout import Layout
 from aurora_platform.mirror.scan import Survey, none_matches, scan
 from aurora_platform.operations.audit_archive import ArchiveDirectoryAudit
@@ -26,17 +27,22 @@ from aurora_platform.text import counted
 from aurora_platform.transport.connections import Connections
 
 _AT_ONCE = 8  # scans per host at the same time; sshd allows ten sessions per connection (MaxSessions)
+_DEEP_BOUND = 600  # s, to read the databases
 _DISK_BOUND = 20  # s; a network file system whose server is down would block us for ever
 
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for other programs.")
+@click.option(
+    "--deep", is_flag=True, help="Also try what each file system gives, and read every database whole (minutes)."
+)
 @click.pass_obj
-def audit(file: Path | None, as_json: bool) -> None:
+def audit(file: Path | None, as_json: bool, deep: bool) -> None:
     """Check that this machine, every host and the archive are ready for use.
 
-    Writes nothing. Run it before the first start, and when something does not work. Levels: `ok`; `warn`: check it;
-    `FAIL`: the platform would not work; `off`: planned offline, not begun, or not checked.
+    Writes nothing; with --deep, hidden files that are removed at once, and what was learnt of the file systems. Run it
+    before the first start, and when something does not work. Levels: `ok`; `warn`: check it; `FAIL`: the platform would
+    not work; `off`: planned offline, not begun, or not checked.
 
     \b
     Exit codes: 0 nothing is FAIL; 1 something is FAIL.
@@ -49,7 +55,7 @@ def audit(file: Path | None, as_json: bool) -> None:
         lines, name = [AuditLine("site file", Level.FAIL, str(error), step)], "no site"
     else:
         result = f"{file or DEFAULT_SITE}: {site.name}, {counted(len(site.streams), 'stream')}"
-        lines, name = [AuditLine("site file", Level.OK, result), *audit_site(site)], site.name
+        lines, name = [AuditLine("site file", Level.OK, result), *audit_site(site, deep=deep)], site.name
     count = Counter(line.level for line in lines)
     if as_json:
         print_json(
@@ -68,13 +74,15 @@ def audit(file: Path | None, as_json: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
-def audit_site(site: Site) -> list[AuditLine]:
+def audit_site(site: Site, *, deep: bool = False) -> list[AuditLine]:
     """Audit this machine, the hosts and the archive at the same time, so that a slow host delays no other check."""
     limits = site.limits
     # Per host: three steps of connecting, the start of a program, and the answers of four programs.
     bound = (4 * limits.connect + 4 * limits.look).total_seconds()
     with read_only_connections(site, within=limits.look) as (connections, _), wait_display() as display:
-        machine = local_audits(site) | {"known_hosts": partial(audit_known_hosts, Layout.of(site).known_hosts)}
+        machine = local_audits(site, deep=deep) | {
+            "known_hosts": partial(audit_known_hosts, Layout.of(site).known_hosts)
+        }
         ssh_hosts = {host_audit.name: host_audit for host_audit in _ssh_audits(site, connections)}
         archive = {host_audit.name: host_audit for host_audit in _archive_audits(site, connections)}
         other_hosts = {
@@ -98,7 +106,8 @@ def audit_site(site: Site) -> list[AuditLine]:
                 "machine": display.track(
                     "the local disks",
                     lambda: run_concurrently(
-                        {name: partial(_as_list, job) for name, job in machine.items()}, _DISK_BOUND
+                        {name: partial(_as_list, job) for name, job in machine.items()},
+                        _DEEP_BOUND if deep else _DISK_BOUND,
                     ),
                 ),
                 "streams": lambda: run_concurrently(local_streams, 2 * limits.look.total_seconds()),
@@ -135,6 +144,10 @@ def _lines_or_failure(name: str, result: list[AuditLine] | Exception) -> list[Au
         return result
     if isinstance(result, TimeoutError):
         return [AuditLine(name, Level.FAIL, str(result), "check the host, or the network file system: is it down?")]
+    if isinstance(result, OSError) and result.strerror:
+        return [AuditLine(name, Level.FAIL, describe_os_error(result))]
+    if isinstance(result, AuroraError):
+        return [AuditLine(name, Level.FAIL, str(result))]
     # The edge that records and goes on: an audit that fails must not hide the results of the others.
     return [AuditLine(name, Level.FAIL, f"{type(result).__name__}: {result}", "report this as a bug")]
 

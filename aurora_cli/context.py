@@ -1,7 +1,5 @@
 """What the verbs share: the site, read-only connections, ranges of days, and errors as one line."""
 
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
@@ -16,6 +14,7 @@ from aurora_platform.errors import AuroraError
 from aurora_platform.fs.disk_errors import describe_os_error
 from aurora_platform.layout import Layout, check_state, open_state
 from aurora_platform.transport.connections import Connections
+from aurora_platform.transport.known_hosts import copied_known_hosts
 
 
 def load_site_or_exit(file: Path | None) -> Site:
@@ -50,16 +49,7 @@ def read_only_connections(site: Site, within: timedelta | None = None) -> Iterat
     Yields the connections and the path of the copy. A program on a host may run for ``within``; by default for
     ``limits.listing``.
     """
-    with tempfile.TemporaryDirectory(prefix="aurora-") as directory:
-        copy = Path(directory) / "known_hosts"
-        try:
-            shutil.copyfile(Layout.of(site).known_hosts, copy)
-        except FileNotFoundError:
-            copy.touch()
-        except OSError as error:
-            raise click.ClickException(
-                f"{Layout.of(site).known_hosts}: {error.strerror}. Run this as the user that runs the platform."
-            ) from None
+    with copied_known_hosts(Layout.of(site).known_hosts) as copy:
         limits = site.limits.model_copy(update={"listing": within or site.limits.listing})
         yield Connections.of(site.model_copy(update={"limits": limits}), copy), copy
 

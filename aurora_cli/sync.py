@@ -34,6 +34,7 @@ from aurora_platform.mirror.plan import describe_refused
 from aurora_platform.mirror.reports import DayReport, MirrorReport
 from aurora_platform.mirror.scan import DaySurvey, Survey, none_matches, scan
 from aurora_platform.mirror.sync import mirror_days
+from aurora_platform.operations import grounds
 from aurora_platform.text import Count, counted
 from aurora_platform.transport.connections import Connections
 from aurora_platform.transport.protocols import Transfer
@@ -164,6 +165,7 @@ def sync(file: Path | None, stream: str | None, day: date | None, since: date | 
             _exit_if_failed(surveys, plan.describe)
     else:
         open_state_or_exit(site)
+        grounds.learn(site, "raw", "state", *(f"raw of {name}" for name in days))
         with ProgressBars.on_terminal() as bars:
             plan = _SyncPlan(site, Connections.of(site), days, bars=bars)
             reports = plan.for_each_stream(plan.mirror)

@@ -55,6 +55,7 @@ from aurora_platform.layout import (
     camera_keys,
     raw_group,
 )
+from aurora_platform.operations import grounds
 from aurora_platform.text import Count
 from resources.archive_hosts import ArchiveHostsResource
 from resources.hosts import HostsResource
@@ -333,6 +334,7 @@ def _manifests(site: Site, archive: Archive, name: str) -> AssetsDefinition:
         To repair a copy, use `aurora repair`.
         """
         days, records = [day_of_key(key) for key in context.partition_keys], archiving.stores.Records(site)
+        grounds.learn(site, *(ground for ground in grounds.grounds_of(site) if not ground.startswith("raw")))
         places = archiving.locations.places_of(site, name, hosts.connections)
         push_hosts = archive_hosts.of(archive, context.log)
         prepare = archiving.archived_finalizations.prepare_verification

@@ -28,6 +28,7 @@ from aurora_platform.cameras.workspace import CameraWorkspace
 from aurora_platform.config.site import Site
 from aurora_platform.errors import MediaError
 from aurora_platform.layout import DAILY_VIDEO, HOURLY_THUMBNAILS, LATEST_VIDEO, PIXELS, WXCAM, open_state
+from aurora_platform.operations import grounds
 
 
 def wxcam_assets(site: Site) -> list[AssetsDefinition]:
@@ -179,6 +180,7 @@ def _now() -> datetime:
 def _prepare(context: AssetExecutionContext, site: Site, workspace: CameraWorkspace) -> None:
     """Open the state directory, and remove what killed runs left in the staging directory."""
     open_state(site.paths.state)
+    grounds.learn(site, "products", "state")
     if removed := workspace.staging.sweep():
         context.log.warning(f"removed {removed} unfinished products of killed runs")
 

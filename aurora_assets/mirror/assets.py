@@ -22,6 +22,7 @@ from aurora_platform.config.streams import Stream
 from aurora_platform.config.types import format_duration
 from aurora_platform.layout import Layout, open_state
 from aurora_platform.mirror.reports import RECIPE
+from aurora_platform.operations import grounds
 from resources.hosts import HostsResource
 
 
@@ -86,6 +87,7 @@ def _raw_asset(site: Site, name: str) -> AssetsDefinition:
         change is late (`revisable`): then it is held back. {unsettled}
         """
         open_state(site.paths.state)
+        grounds.learn(site, "raw", f"raw of {name}", "state")
         live_from = stream.live_from(datetime.now(UTC))
         report = mirror.sync.mirror_days(
             name,

@@ -27,7 +27,7 @@ from aurora_platform.archive.upload_tree import UnusableError, add_to_upload_tre
 from aurora_platform.config.archive import Archive
 from aurora_platform.errors import ArchiveError, HostError, TransferError
 from aurora_platform.fs.atomic import remove
-from aurora_platform.fs.disk_errors import describe_os_error, naming
+from aurora_platform.fs.disk_errors import describe_os_error
 from aurora_platform.fs.locks import hold_lock
 from aurora_platform.fs.staging import Staging
 from aurora_platform.fs.versions import ScannedEntry, in_parts
@@ -35,8 +35,7 @@ from aurora_platform.layout import ArchiveLayout
 from aurora_platform.text import Count, counted, human_size, printable
 from aurora_platform.transport.protocols import ArchiveHost, TransferResult
 
-_MAX_NOTES = 10
-_GUARD_BATCH = 500  # files per call of the guard
+_MAX_NOTES, _GUARD_BATCH = 10, 500  # lines of a report; files per call of the guard
 
 
 def push(
@@ -49,7 +48,7 @@ def push(
     wait: timedelta,
     log: Callable[[str], None] = lambda text: None,
 ) -> PushReport:
-    """Bring the archive up to date with a transfer request.
+    """Bring the archive up to date with a request.
 
     Parameters
     ----------
@@ -69,7 +68,7 @@ def push(
     ArchiveError
         When no host works; the message has the error of each. The files copied until then are marked in the ledger.
     TransferError
-        When the upload tree cannot be built, because the local disk is full.
+        When the upload tree cannot be built, because the local disk fails or is full.
     BusyError
         When another run on this lane takes longer than ``wait``.
     """
@@ -228,10 +227,9 @@ class _Push:
     def _send_part(self, part: Sequence[tuple[str, Item]], tree: Path, is_vouched: bool) -> None:
         """Build the upload tree of a part, send it by the first host that works, and record the result."""
         try:
-            with naming(tree):
-                staged = self._build_upload_tree(part, tree)
+            staged = self._build_upload_tree(part, tree)
         except OSError as error:
-            raise TransferError(f"cannot build the upload tree: {describe_os_error(error)}") from None
+            raise TransferError(f"cannot build the upload tree: {describe_os_error(error, tree)}") from None
         staged = self._begin_sending(staged, is_vouched)
         by_root: dict[str, list[StagedFile]] = {}
         for file in staged:

@@ -28,6 +28,8 @@ import zarr
 from imagecodecs.zarr import Jpeg
 from PIL import Image
 from zarr.codecs import BloscCodec
+from zarr.core.buffer import Buffer
+from zarr.storage import LocalStore
 
 from aurora_platform.cameras import recipes
 from aurora_platform.cameras.catalog import Media, day_media, mark_unreadable, open_readonly, select_unchanged
@@ -288,11 +290,19 @@ def published_inputs(root: Path) -> tuple[str, dict[str, str]]:
     return str(group.attrs.get(INPUTS_SHA256, "")), read_excluded(group)
 
 
+class _PrivateStore(LocalStore):
+    """A directory that only this program writes. Zarr's own class needs hard links, which not every disk has."""
+
+    async def set_if_not_exists(self, key: str, value: Buffer) -> None:
+        if not await self.exists(key):
+            await self.set(key, value)
+
+
 def _write_group(staged: Path, report: PixelsReport, frames: Sequence[Media], new_version: str) -> None:
     """Write the metadata and coordinates of a day; the chunks exist already."""
     assert report.shape is not None  # set by _choose_frames
     camera = CAMERAS[report.camera]
-    group = zarr.open_group(staged, mode="a", zarr_format=3)
+    group = zarr.open_group(_PrivateStore(staged), mode="a", zarr_format=3)
     group.attrs.update(
         {
             "title": f"WXcam {camera.label}, {report.day.isoformat()} UTC",
@@ -373,7 +383,7 @@ def _publish_parent_groups(workspace: CameraWorkspace, camera: str) -> None:
         if metadata.is_file() and dict(zarr.open_group(path, mode="r").attrs) == attributes:
             continue
         with workspace.staging.claim(f"group.{camera}") as staged:
-            zarr.create_group(staged, zarr_format=3, attributes=attributes)
+            zarr.create_group(_PrivateStore(staged), zarr_format=3, attributes=attributes)
             publish_file(staged / "zarr.json", metadata)
 
 

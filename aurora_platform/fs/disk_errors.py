@@ -62,13 +62,16 @@ def _is_path(name: object) -> bool:
     return isinstance(name, str | bytes | os.PathLike) and os.path.isabs(os.fsdecode(name))
 
 
-def describe_os_error(error: OSError) -> str:
-    """Describe an error of a disk in one line: path, reason, and the next step for this kind of error."""
+def describe_os_error(error: OSError, default: Path | None = None) -> str:
+    """Describe an error of a disk in one line: path, reason, and the next step for this kind of error.
+
+    ``default`` is the path of an error that has none.
+    """
     reason = error.strerror or str(error)
-    if not error.filename:
+    name = error.filename2 or error.filename or default  # of a rename, the target: it is on the disk that refused
+    if not name:
         return f"{reason}. Run `aurora audit` to find the cause."
-    # Of a rename, the target: it is on the disk that refused.
-    path = Path(os.fsdecode(error.filename2 or error.filename))
+    path = Path(os.fsdecode(name))
     return f"{path}: {reason}. {next_step(error.errno or 0, path)}"
 
 

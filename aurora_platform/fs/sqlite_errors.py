@@ -68,8 +68,8 @@ def describe(error: sqlite3.Error, path: Path, holding: Holding) -> str:
         step = f"Another program writes to it for too long: `fuser -v {path}` lists them. The next run tries again."
     elif code in _NO_SHARED_MEMORY or code & 0xFF in (sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_NOLFS):
         step = (
-            f"{next_step(errno.ENOSPC, path)} If there is room, its file system may have no shared memory or no locks, as "
-            "some network file systems: keep the directory on a local disk with ext4, xfs or btrfs."
+            f"{next_step(errno.ENOSPC, path)} If there is room, its file system may have no shared memory or no locks, "
+            "as some network file systems: keep the directory on a local disk with ext4, xfs or btrfs."
         )
     elif code & 0xFF == sqlite3.SQLITE_IOERR:
         step = f"{next_step(errno.ENOSPC, path)} If there is room: {next_step(errno.EIO, path)}"

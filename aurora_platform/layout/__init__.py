@@ -4,6 +4,7 @@
 Names that only one part uses stay in that part: names of staged files, and of locks that no other part takes.
 """
 
+from aurora_platform.layout.archive_paths import ArchiveLayout
 from aurora_platform.layout.keys import (
     ALERTS_KEY,
     CAMERAS,
@@ -67,7 +68,6 @@ from aurora_platform.layout.paths import (
     SUMMARY,
     THUMBNAILS,
     VIDEOS,
-    ArchiveLayout,
     CameraLayout,
     HealthLayout,
     Layout,

@@ -17,15 +17,10 @@ from functools import cached_property
 from pathlib import Path
 
 from aurora_platform.fs.atomic import copy_name, remove
+from aurora_platform.fs.mtimes import MtimeResolution, measure_resolution
 from aurora_platform.fs.versions import ScannedEntry
 from aurora_platform.layout import INCOMING
-from aurora_platform.mirror.mtime_resolution import (
-    MtimeComparison,
-    MtimeResolution,
-    device_of,
-    measure_resolution,
-    save_resolution,
-)
+from aurora_platform.mirror.mtime_resolution import MtimeComparison, device_of, save_resolution
 from aurora_platform.transport.protocols import ARRIVED, NEW, PARTIAL, WANTED
 
 KEEP_PARTIAL = timedelta(days=7)  # an older partial file is removed, and its transfer begins again

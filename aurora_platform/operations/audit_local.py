@@ -1,4 +1,4 @@
-"""Audits this machine: tools, disks, permissions, file systems, Dagster's home. It writes nothing."""
+"""Audits this machine: tools, disks, permissions, file systems, databases, Dagster's home."""
 
 import importlib.util
 import os
@@ -18,15 +18,13 @@ from aurora_platform.config.site import Site
 from aurora_platform.errors import LayoutError, NewerError
 from aurora_platform.fs.atomic import nearest
 from aurora_platform.layout import VERSION, check_state
-from aurora_platform.operations import audit_rsync
-from aurora_platform.operations.audit_file_systems import file_system, raw_mtimes, staging, work_directories
+from aurora_platform.operations import audit_databases, audit_rsync, grounds
+from aurora_platform.operations.audit_file_systems import work_directories
 from aurora_platform.operations.audit_result import AuditLine, Level, level_by_limits
 
 _PYTHON = (3, 12)
 _FULL_WARN, _FULL_FAIL = 80.0, 95.0  # %
 _TIME_LIMIT = 10  # s, for a program to print its version
-# File systems with renameat2(RENAME_EXCHANGE), which publishes a rebuilt day of pixels.
-_EXCHANGING = {"ext4", "xfs", "btrfs", "tmpfs", "overlay"}
 
 
 @dataclass(frozen=True)
@@ -155,20 +153,6 @@ def state_layout(state: Path) -> Iterator[AuditLine]:
         )
 
 
-def products_exchange(products: Path, mounts: Path = Path("/proc/mounts")) -> Iterator[AuditLine]:
-    """Audit, by the type of the file system, whether a rebuilt directory can replace the old one atomically."""
-    kind = file_system(nearest(products).resolve(), mounts.read_text())
-    if kind in _EXCHANGING:
-        yield AuditLine("products file system", Level.OK, f"{kind}: directories can be exchanged")
-    else:
-        yield AuditLine(
-            "products file system",
-            Level.WARN,
-            f"{kind}: may be unable to exchange two directories atomically",
-            "keep paths.products on ext4, xfs, btrfs or tmpfs",
-        )
-
-
 def dagster_home() -> Iterator[AuditLine]:
     """Audit ``DAGSTER_HOME`` and the ``dagster.yaml`` in it."""
     home = os.environ.get("DAGSTER_HOME")
@@ -234,18 +218,20 @@ def local_sources(site: Site) -> Iterator[AuditLine]:
                 yield AuditLine(f"source {name}", Level.OK, f"readable: {path}")
 
 
-def local_audits(site: Site) -> dict[str, Callable[[], Iterable[AuditLine]]]:
-    """Return all audits of this machine, by the component of the line if one does not end in time."""
+def local_audits(site: Site, *, deep: bool = False) -> dict[str, Callable[[], Iterable[AuditLine]]]:
+    """Return all audits of this machine, by the component of the line if one does not end in time.
+
+    ``deep`` tries the file systems, with a file that is removed at once, and reads the databases whole.
+    """
     paths = {name: getattr(site.paths, name) for name in ("raw", "products", "state", "manifests")}
     return {
         "python": python,
         **{f"tool {program.name}": partial(tool, program) for program in TOOLS},
         **{f"{name} {path}": partial(directory, name, path) for name, path in paths.items()},
         "state layout": partial(state_layout, site.paths.state),
-        "products file system": partial(products_exchange, site.paths.products),
-        "raw mtimes": partial(raw_mtimes, site),
+        **grounds.audits(site, anew=deep),
         "raw work directory": partial(work_directories, site),
-        "products staging": partial(staging, site.paths.products),
+        **audit_databases.audits(site, deep=deep),
         "DAGSTER_HOME": dagster_home,
         "dagster-shell": dagster_shell,
         "sources here": partial(local_sources, site),

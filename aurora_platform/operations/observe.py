@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Sequence
+from contextlib import nullcontext
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -17,6 +15,7 @@ from aurora_platform.health.models import Assessment, Check, Platform, Snapshot
 from aurora_platform.health.snapshot import HostCommand, Orchestrator, take_snapshot
 from aurora_platform.layout import Layout
 from aurora_platform.transport.connections import Connections
+from aurora_platform.transport.known_hosts import copied_known_hosts
 
 
 class NoRecords:
@@ -49,7 +48,7 @@ def observe(
     extra_checks
         Checks that the caller has made itself.
     """
-    with nullcontext(known_hosts) if known_hosts else _copy_known_hosts(Layout.of(site).known_hosts) as copy:
+    with nullcontext(known_hosts) if known_hosts else copied_known_hosts(Layout.of(site).known_hosts) as copy:
         snapshot = take_snapshot(
             site,
             run_on_host=_host_command(site, copy),
@@ -65,19 +64,6 @@ def _dagster_version() -> str:
         return version("dagster")
     except PackageNotFoundError:
         return "not installed"
-
-
-@contextmanager
-def _copy_known_hosts(known_hosts: Path) -> Iterator[Path]:
-    # A connection that was given up may still write to the copy while it is removed.
-    with tempfile.TemporaryDirectory(prefix="aurora-", ignore_cleanup_errors=True) as directory:
-        copy = Path(directory) / "known_hosts"
-        try:
-            with suppress(FileNotFoundError):
-                shutil.copyfile(known_hosts, copy)
-        except (PermissionError, IsADirectoryError, shutil.SpecialFileError):
-            copy = known_hosts  # unreadable: connecting to a host fails with the reason
-        yield copy
 
 
 def _host_command(site: Site, known_hosts: Path) -> HostCommand:

@@ -103,7 +103,8 @@ static int realm_of(const char *path) {
     int best = -1;
     size_t length = 0;
     for (int n = 0; n < 8; n++)
-        if (is_below(path, control->realm[n]) && strlen(control->realm[n]) > length) {
+        /* An entry belongs to the directory that holds it: a realm's own name is in the realm above. */
+        if (is_below(path, control->realm[n]) && path[strlen(control->realm[n])] && strlen(control->realm[n]) > length) {
             best = n;
             length = strlen(control->realm[n]);
         }

@@ -10,6 +10,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ def make_site(home: Path) -> None:
 
     def change(data: dict[str, Any]) -> None:
         data["hosts"] = {"here": {"kind": "local"}}
-        data["streams"]["wxcam"] |= {"host": "here", "start": str(DAY)}
+        data["streams"]["wxcam"] |= {"host": "here", "start": str(DAY), "revisable": "3650d"}
         data["streams"]["met"] = {
             "host": "here",
             "path": "instrument",
@@ -58,6 +59,7 @@ def make_site(home: Path) -> None:
             "include": ["**/met_*.csv"],
             "day": r"met_(?P<Y>\d{4})(?P<m>\d{2})(?P<d>\d{2})",
             "start": str(DAY),
+            "revisable": "3650d",
         }
         roots = {"raw": str(home / "far/raw"), "products": str(home / "far/products")}
         data["archive"] = {"hosts": [{"kind": "local", "same_disk": True}], **roots}
@@ -67,9 +69,14 @@ def make_site(home: Path) -> None:
     write_site(home, change)
     for minute in range(3):
         put(home / f"camera/FISH/20260818/12/HDR_20260818_12{minute}000.jpg", jpeg(minute), NOON, minute)
-    put(home / "camera/FISH/20260818/HDR_20260818_120000.mp4", Film().encode(1), NOON, 7)
+    put(home / "camera/FISH/20260818/HDR_20260818_120000.mp4", _clip(), NOON, 7)
     for number in range(4):
         put(home / f"instrument/{number % 2}/met_20260818_{number}.csv", f"{number}\n".encode() * 900, NOON, number)
+
+
+@cache
+def _clip() -> bytes:
+    return Film().encode(1)
 
 
 def put(path: Path, content: bytes, at: datetime, number: int) -> None:
@@ -167,6 +174,7 @@ def run(home: str, names: str, result: str) -> None:
         try:
             STEPS[name](Steps(Path(home)))
         except OSError as error:
+            traceback.print_exc(file=sys.stderr)
             errors[name] = f"{type(error).__name__}: {describe_os_error(error)}"
         except Exception as error:
             traceback.print_exc(file=sys.stderr)

@@ -103,14 +103,7 @@ class Sweep:
 
     def run(self, *steps: str) -> dict[str, str]:
         """Run some steps in a process of their own; return the error of each."""
-        result = self.directory / "result.json"
-        result.unlink(missing_ok=True)
-        self._forking.start(self.home, " ".join(steps), result)
-        code = self._forking.wait(patient(60))
-        assert code == 0, f"ended with {code}"
-        found = json.loads(result.read_text())
-        assert isinstance(found, dict)
-        return found
+        return run_steps(self._forking, self.home, self.directory / "result.json", *steps)
 
     def strike(self, fault: Fault) -> Outcome:
         """Let one call of a step fail; then run the step again without a fault."""
@@ -147,6 +140,17 @@ class Sweep:
                 yield f"half: {name}"
 
 
+def run_steps(forking: Forking, home: Path, result: Path, *steps: str) -> dict[str, str]:
+    """Run some steps of a site in a process of their own; return the error of each."""
+    result.unlink(missing_ok=True)
+    forking.start(home, " ".join(steps), result)
+    code = forking.wait(patient(60))
+    assert code == 0, f"ended with {code}"
+    found = json.loads(result.read_text())
+    assert isinstance(found, dict)
+    return found
+
+
 def _pattern(path: str) -> str:
     """The path, with what changes from run to run as a wildcard."""
     path = path.replace("[", "?").replace("]", "?")
@@ -161,7 +165,7 @@ def contents(home: Path) -> dict[str, bytes]:
         for directory, _, names in os.walk(home / root):
             for path in (Path(directory, name) for name in names):
                 if not path.name.endswith(("-wal", "-shm")):
-                    name = re.sub(r"\d{13}|\d{8}T\d{6}Z", "TIME", str(path.relative_to(home)))
+                    name = re.sub(r"\d{13}|\d{8}T\d{6}(\.\d+)?Z", "TIME", str(path.relative_to(home)))
                     found[name] = _meaning(path)
     return found
 

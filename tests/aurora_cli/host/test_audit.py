@@ -489,14 +489,6 @@ def test_space_and_inodes_have_two_limits(
     assert [line.level.value for line in audit_local.directory("raw", tmp_path)] == ["ok", level]
 
 
-def test_the_file_system_is_that_of_the_innermost_mount_point() -> None:
-    mounts = "/dev/a / ext4 rw 0 0\nserver:/x /data nfs4 rw 0 0\n/dev/b /data/my\\040disk xfs rw 0 0\n"
-    kinds = [
-        audit_local.file_system(Path(path), mounts) for path in ("/home", "/data/x", "/data/my disk/p", "/database")
-    ]
-    assert kinds == ["ext4", "nfs4", "xfs", "ext4"]
-
-
 def test_a_job_that_never_ends_is_left_behind() -> None:
     is_over = threading.Event()
     began = time.monotonic()

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from aurora_platform.archive.ledger import Item
 from aurora_platform.archive.upload_tree import add_to_upload_tree
+from aurora_platform.fs.mtimes import MtimeResolution, Rounding, measure_resolution
 from aurora_platform.fs.versions import FileVersion, same_mtime
-from aurora_platform.mirror.mtime_resolution import MtimeResolution, Rounding, measure_resolution
 from tests.disks import with_mounts
 from tests.mirror.parts import ANYTHING, CAMERA, DAY, SETTLED, Mirror, adds_up, left_over, stream_of, write
 

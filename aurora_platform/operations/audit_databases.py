@@ -1,0 +1,108 @@
+"""Audits the databases: those of the site, and Dagster's records. It writes nothing."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+
+from aurora_platform.archive import fixity, ledger
+from aurora_platform.archive.fixity_tables import SCHEMA as EVIDENCE
+from aurora_platform.archive.ledger_tables import SCHEMA as LEDGER
+from aurora_platform.cameras import catalog
+from aurora_platform.cameras.catalog_tables import SCHEMA as CATALOG
+from aurora_platform.config.site import Site
+from aurora_platform.errors import AuroraError, NewerError
+from aurora_platform.fs.sqlite import Schema
+from aurora_platform.fs.sqlite_aside import moved_aside, what_is_wrong
+from aurora_platform.fs.sqlite_errors import Holding, check_whole, damage_mark, damaged, describe, explaining
+from aurora_platform.layout import WXCAM, Layout
+from aurora_platform.operations.audit_result import AuditLine, Level
+from aurora_platform.text import human_size
+
+_DAGSTER = Holding("Dagster's record", lambda text, _: AuroraError(text), "aurora audit --deep")
+_MOST_OF_DAGSTER = 2000  # files: one for each run, and some for all
+
+
+def audits(site: Site, *, deep: bool = False) -> dict[str, partial[Iterator[AuditLine]]]:
+    """The audit of each database by its component; ``deep`` reads all of it, which takes seconds a GB."""
+    layout = Layout.of(site)
+    found = {"ledger": partial(_audit, "ledger", layout.ledger, LEDGER, ledger.HOLDING, deep)}
+    found["evidence"] = partial(_audit, "evidence", layout.fixity, EVIDENCE, fixity.HOLDING, deep)
+    if WXCAM in site.streams:
+        found["catalogue"] = partial(_audit, "catalogue", layout.camera.catalog, CATALOG, catalog.HOLDING, deep)
+    return {**found, "Dagster's records": partial(_audit_dagster, deep)}
+
+
+def _audit(component: str, path: Path, schema: Schema, holding: Holding, deep: bool) -> Iterator[AuditLine]:
+    if not path.exists() or not path.stat().st_size:
+        yield AuditLine(component, Level.OK, f"{path}: not made yet")
+    else:
+        try:
+            with explaining(path, holding):
+                yield _audit_one(component, path, schema, holding, deep)
+        except (AuroraError, OSError) as error:
+            yield AuditLine(component, Level.FAIL, str(error))
+    if aside := moved_aside(path):
+        why = aside[-1].read_text().strip()[:200]
+        what = f"{len(aside)} damaged ones were moved to {aside[-1].parent}, the last: {why}"
+        yield AuditLine(component, Level.WARN, what, f"look for the cause (dmesg), then delete {aside[-1].parent}")
+
+
+def _audit_one(component: str, path: Path, schema: Schema, holding: Holding, deep: bool) -> AuditLine:
+    is_marked = damage_mark(path).exists()
+    if reason := what_is_wrong(path, schema) if deep or is_marked else _look(path, schema):
+        return AuditLine(component, Level.FAIL, damaged(path, reason, holding), f"`{holding.rebuild}`")
+    how = "every page was read" if deep or is_marked else "it opens; --deep reads all of it"
+    return AuditLine(component, Level.OK, f"{path}: {human_size(path.stat().st_size)}, {how}")
+
+
+def _look(path: Path, schema: Schema) -> str:
+    """Open a database and read its tables; an empty text, or what is wrong."""
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=10)) as db:
+        try:
+            schema.check(db, path)
+        except NewerError:
+            return ""  # another line of the audit says so
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        missing = schema.missing_from(db) if version == schema.version else []
+    return f"no such table or column: {', '.join(missing[:3])}" if missing else ""
+
+
+def _audit_dagster(deep: bool) -> Iterator[AuditLine]:
+    home = os.environ.get("DAGSTER_HOME")
+    files = sorted(Path(home).rglob("*.db"), key=lambda file: -file.stat().st_mtime) if home else []
+    wrong = []
+    for file in files[:_MOST_OF_DAGSTER]:
+        try:
+            reason = check_whole(file) if deep else _header(file)
+        except sqlite3.Error as error:
+            reason = describe(error, file, _DAGSTER)
+        if reason:
+            wrong.append(f"{file}: {reason}")
+    if wrong:
+        what = f"{len(wrong)} of {len(files)} are damaged: {'; '.join(wrong[:3])}"
+        step = (
+            "stop Dagster, move these files away, and start it again (docs/operating.md, Runbook: a damaged database)"
+        )
+        yield AuditLine("Dagster's records", Level.FAIL, what, step)
+    elif files:
+        how = "every page was read" if deep else "each opens; --deep reads all"
+        yield AuditLine("Dagster's records", Level.OK, f"{len(files)} files below {home}: {how}")
+
+
+def _header(file: Path) -> str:
+    """Read the first page of a database: an empty text, or what is wrong with it."""
+    if not file.stat().st_size:
+        return ""
+    log = file.with_name(f"{file.name}-wal")
+    how = "mode=ro" if log.exists() and log.stat().st_size else "mode=ro&immutable=1"
+    with closing(sqlite3.connect(f"{file.absolute().as_uri()}?{how}", uri=True, timeout=1)) as db:
+        try:
+            db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        except sqlite3.DatabaseError as error:
+            return str(error)
+    return ""
