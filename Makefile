@@ -1,11 +1,6 @@
 # Aurora: make demo, make test, make ui. Each target sets up what it needs.
 SHELL := /bin/bash
 export DAGSTER_HOME ?= $(CURDIR)/.aurora/dagster
-# Ticks run in threads of the code server; Dagster's default is only four more than the number of cores.
-export DAGSTER_GRPC_MAX_WORKERS ?= 32
-# Poll intervals in s of the retry daemon and of Dagster's freshness daemon, whose limits are hours. Defaults: 5 and 30.
-export DAGSTER_EVENT_LOG_CONSUMER_DAEMON_INTERVAL_SECONDS ?= 45
-export FRESHNESS_DAEMON_INTERVAL_SECONDS ?= 300
 # Dagster, the command and the tests start hundreds of processes; without bytecode files each would compile all modules again.
 # So make ignores this variable of the shell. To store the bytecode elsewhere, set PYTHONPYCACHEPREFIX.
 unexport PYTHONDONTWRITEBYTECODE
@@ -46,14 +41,10 @@ soak-short: export LARGE_PRODUCT_GB ?= 1
 soak-short: soak ## run the slow lanes with fewer hours, days, files and kills (seven minutes); not recorded
 
 ui: setup ## run the Dagster UI on http://127.0.0.1:3000 (PORT=...) and the daemon; Ctrl-C ends both
-	@$(PY) -m aurora_platform.config.site check > /dev/null
 	@mkdir -p $(DAGSTER_HOME) && cp -n dagster.yaml $(DAGSTER_HOME)/
 	@cmp -s <(grep -v "^ *#" dagster.yaml) <(grep -v "^ *#" $(DAGSTER_HOME)/dagster.yaml) || echo "note: $(DAGSTER_HOME)/dagster.yaml differs from the one of this version and is kept (see docs/operating.md, Updating)"
-	@[[ "$(PORT)" =~ ^[0-9]+$$ ]] || { echo "PORT=$(PORT) is not a number"; exit 1; }
-	@! (exec 3<> /dev/tcp/127.0.0.1/$(PORT)) 2> /dev/null || { echo "port $(PORT) is in use; choose another: make ui PORT=3001"; exit 1; }
-	@echo "http://127.0.0.1:$(PORT) is ready in some seconds; Ctrl-C ends it"
-	@# Background processes of a script ignore SIGINT (Ctrl-C); without env nobody could end Dagster with it.
-	@exec env --default-signal=INT,TERM $(PY) -m dagster dev -w workspace.yaml -h 127.0.0.1 -p $(PORT)
+	@# Background processes of a script ignore SIGINT (Ctrl-C); without env nobody could end it with that.
+	@exec env --default-signal=INT,TERM $(PY) -m aurora_cli.main ui --port "$(PORT)"
 
 live: setup ## run the UI, the daemon and a live camera (an hour of sky time per minute); Ctrl-C ends all
 	@exec env --default-signal=INT,TERM $(PY) scripts/live.py --port $(PORT) $(LIVE)

@@ -171,4 +171,4 @@ def _print_next_steps(directory: Path, day: datetime, *, has_archive: bool) -> N
             print_line(f"    {execute} {job} --tags {shlex.quote(json.dumps(day_tags))}   # {effect}")
         finalization = Layout.of(_demo_site(directory)).finalizations.finalization(WXCAM, day.date())
         print_line(f"    cat {shlex.quote(str(finalization))}   # the finalization, also in archive/manifests")
-    print_line("    dagster dev -m aurora_assets.definitions   # the UI: http://127.0.0.1:3000")
+    print_line("    aurora ui   # the UI: http://127.0.0.1:3000")

@@ -174,7 +174,7 @@ def _finish(ctx: click.Context, file: Path, data: Path, stream: str) -> None:
         ctx.invoke(audit)
     except click.exceptions.Exit as end:
         code = end.exit_code
-    aurora, start = "aurora", "dagster dev -m aurora_assets.definitions"
+    aurora, start = "aurora", "aurora ui"
     if CHECKOUT:
         is_checkout = Path.cwd() == CHECKOUT
         aurora = ".venv/bin/aurora" if is_checkout else shlex.quote(str(CHECKOUT / ".venv/bin/aurora"))

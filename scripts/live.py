@@ -94,7 +94,7 @@ def prepare(stack: ExitStack) -> None:
 
 
 def start_dagster(port: int) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "dagster", "dev", "-w", "workspace.yaml", "-h", "127.0.0.1", "-p", str(port)]
+    command = [sys.executable, "-m", "aurora_cli.main", "ui", "--port", str(port)]
     with LOG.open("wb") as log:
         # In a new session, so that Ctrl-C reaches it only once, through end().
         return subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
