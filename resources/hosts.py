@@ -51,7 +51,7 @@ class HostsResource(ConfigurableResource):
         """
         if (self.known_hosts, tuple(self.local_copies)) not in _OF_SITES:
             raise HostRefusedError(
-                f"known_hosts {self.known_hosts!r}: run configuration may not replace the host keys or the local copies "
+                f"{self.known_hosts!r}: run configuration may not replace the host keys or the local copies "
                 "of the site. Remove `known_hosts` and `local_copies` from the configuration of `hosts`; "
                 "change `paths.state` or `paths.raw` in the site file instead."
             )

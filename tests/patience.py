@@ -52,9 +52,9 @@ def patient(seconds: float) -> float:
     return seconds * factor()
 
 
-def until(condition: Callable[[], object]) -> None:
-    """Wait until a condition is true, with a generous limit."""
-    deadline = time.monotonic() + patient(60)
+def until(condition: Callable[[], object], within: float = 60) -> None:
+    """Wait until a condition is true, with a generous limit (s on a quiet machine)."""
+    deadline = time.monotonic() + patient(within)
     while not condition():
         assert time.monotonic() < deadline, "the condition did not become true in time"
         time.sleep(0.01)
