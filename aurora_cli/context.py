@@ -11,16 +11,18 @@ from aurora_platform.config.archive import Archive
 from aurora_platform.config.site import Site, load_site
 from aurora_platform.config.streams import Stream
 from aurora_platform.errors import AuroraError
+from aurora_platform.fs.atomic import tighten_umask
 from aurora_platform.fs.disk_errors import describe_os_error
 from aurora_platform.layout import Layout, check_state, open_state
 from aurora_platform.transport.connections import Connections
-from aurora_platform.transport.known_hosts import copied_known_hosts
+from aurora_platform.transport.known_hosts_copy import copied_known_hosts
 
 
 def load_site_or_exit(file: Path | None) -> Site:
     """Load the site file; an error in it, or state of a newer Aurora, ends the command with one line."""
     try:
         site = load_site(file)
+        tighten_umask(site.umask)
         check_state(site.paths.state)
     except AuroraError as error:
         raise click.ClickException(str(error)) from None

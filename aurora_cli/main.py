@@ -16,7 +16,7 @@ VERBS = {
         "Write a site file: ask, list a few files of the host, and propose the rules by which they are mirrored.",
     ),
     "audit": Verb("aurora_cli.audit:audit", "Check that this machine, every host and the archive are ready for use."),
-    "ui": Verb("aurora_cli.ui:ui", "Run the Dagster UI, its daemon and its code server, and keep each running."),
+    "ui": Verb("aurora_cli.ui:ui", "Run the Dagster UI, its daemon and its code server; Ctrl-C ends them."),
     "status": Verb(
         "aurora_cli.status:status",
         "Show the newest file of every stream, at the source and local, and how many files are missing.",

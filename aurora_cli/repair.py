@@ -231,8 +231,9 @@ class _Repair(VerifiedDay):
             raw=self.site.paths.raw,
             locks=Layout.of(self.site).locks,
             wait=self.site.limits.lock,
-            keep_free=self.site.limits.keep_free,
+            reserve=self.site.limits.reserve,
             live_from=stream.live_from(datetime.now(UTC)),
             guard=guard_of(self.site, self.name),
+            sync_lock=Layout.of(self.site).sync_lock(self.name),
         )
         print_line(report.summary())

@@ -111,10 +111,11 @@ class _SyncPlan:
                 raw=site.paths.raw,
                 locks=Layout.of(site).locks,
                 wait=site.limits.lock,
-                keep_free=site.limits.keep_free,
+                reserve=site.limits.reserve,
                 live_from=stream.live_from(datetime.now(UTC)),
                 source_days=Layout.of(site).days_at_source(name),
                 guard=guard_of(site, name),
+                sync_lock=Layout.of(site).sync_lock(name),
             )
 
 

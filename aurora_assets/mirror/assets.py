@@ -100,8 +100,9 @@ def _raw_asset(site: Site, name: str) -> AssetsDefinition:
             wait=site.limits.lock,
             live_from=live_from,
             source_days=layout.days_at_source(name),
-            keep_free=site.limits.keep_free,
+            reserve=site.limits.reserve,
             guard=archive.change_guard.guard_of(site, name),
+            sync_lock=layout.sync_lock(name),
             log=context.log.info,
         )
         context.log.info(report.summary())

@@ -26,6 +26,7 @@ from aurora_platform.config.types import (
     Name,
     Settings,
     SitePath,
+    Umask,
     UnquotedPath,
     expanded,
     resolved,
@@ -66,6 +67,8 @@ class Site(Settings):
     endpoints: Endpoints = Field(default_factory=dict)
     limits: Limits = Limits()
     live: Live = Live()
+    umask: Umask = "027"
+    """Of the programs of this site: others than the owner's group may not read what they write."""
 
     @model_validator(mode="before")
     @classmethod

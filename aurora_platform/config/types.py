@@ -167,8 +167,19 @@ def _free(value: object) -> str:
     return value
 
 
-def bytes_kept_free(value: str, total: int) -> int:
-    """How many bytes of a disk of ``total`` bytes stay free for a setting of ``2%``, ``500M``, ``20G`` or ``1T``."""
+def _umask(value: object) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"0?0[0-7]{2}", value):
+        raise ValueError('must be octal digits in quotes, and leave the owner all rights: "027", "022"')
+    return value
+
+
+def reserved_bytes(value: str | None, total: int) -> int:
+    """How many bytes of a disk, or of a quota, of ``total`` bytes stay free.
+
+    For a setting of ``2%``, ``500M``, ``20G`` or ``1T``. None is 5 %, at least 10 GB, but at most a fifth.
+    """
+    if value is None:
+        return max(total // 20, min(total // 5, 10 * _SIZES["G"]))
     number, unit = int(value[:-1]), value[-1]
     return total * number // 100 if unit == "%" else number * _SIZES[unit]
 
@@ -214,6 +225,8 @@ Percentage = Annotated[
     float, BeforeValidator(_percent), PlainSerializer(lambda value: f"{value * 100:g}%", when_used="json")
 ]
 """A share from 0 to 1, which a site file gives in percent."""
+Umask = Annotated[str, BeforeValidator(_umask)]
+"""Which rights new files do not have, in octal digits."""
 Free = Annotated[str, BeforeValidator(_free)]
 """How much of a disk stays free."""
 TickBound = Annotated[Bound, AfterValidator(_tick_bound)]

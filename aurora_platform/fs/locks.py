@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,6 +15,52 @@ from filelock import FileLock, Timeout
 
 from aurora_platform.errors import AuroraError, BusyError
 from aurora_platform.fs.disk_errors import NOT_OFFERED, naming
+
+_POLL = 0.1  # s
+INHERITED: ContextVar[tuple[int, ...]] = ContextVar("INHERITED", default=())
+"""File descriptors of shared locks that the programs which this code starts hold as well, for as long as they live."""
+
+
+@contextmanager
+def hold_shared(lock_file: Path, wait: timedelta) -> Iterator[None]:
+    """Hold a lock file together with other holders of this kind, and against all that lock it exclusively.
+
+    For a file that another system locks too (``flock FILE``). It is never removed, and the programs that are started in
+    the block hold it as well: a program that outlives this process goes on to exclude the others.
+
+    Raises
+    ------
+    BusyError
+        If another program holds it exclusively for longer than ``wait``.
+    """
+    lock_file.parent.mkdir(parents=True, exist_ok=True)
+    with naming(lock_file):
+        handle = os.open(lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            until = time.monotonic() + wait.total_seconds()
+            while not _lock_shared(handle, lock_file):
+                if time.monotonic() >= until:
+                    raise BusyError(
+                        f"{lock_file}: another program holds this lock, the timer of an older system for example; "
+                        f"`fuser -v {lock_file}` shows it. Only one of the two may copy: turn one off."
+                    )
+                time.sleep(_POLL)
+            token = INHERITED.set((*INHERITED.get(), handle))
+            try:
+                yield
+            finally:
+                INHERITED.reset(token)
+        finally:
+            os.close(handle)
+
+
+def _lock_shared(handle: int, lock_file: Path) -> bool:
+    with _explain_missing_locks(lock_file):
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
 
 
 @contextmanager

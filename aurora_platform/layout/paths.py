@@ -117,6 +117,10 @@ class Layout:
         """The evidence: fixity records of every file on every side."""
         return self.state / FIXITY
 
+    def sync_lock(self, stream: str) -> Path:
+        """What a mirror pass of a stream holds against the timer of the older system, which locks this file."""
+        return self.state / f"{stream}-sync.lock"
+
     def days_at_source(self, stream: str) -> Path:
         """When each day of a stream's source was last listed (:mod:`aurora_platform.streams.state`)."""
         return self.state / "sources" / f"{stream}.json"

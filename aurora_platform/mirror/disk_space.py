@@ -1,7 +1,7 @@
 """Free disk space of a fetch: which files fit. A file that does not fit delays no other file.
 
 Other streams, products and other programs share the disk. Before each batch, a pass reads the free space and leaves
-some of it unused (``limits.keep_free``). Two passes may count the same free space at the same time: the reserve covers
+some of it unused (``limits.reserve``). Two passes may count the same free space at the same time: the reserve covers
 that as well.
 """
 
@@ -12,7 +12,8 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from aurora_platform.config.types import bytes_kept_free
+from aurora_platform.config.types import reserved_bytes
+from aurora_platform.fs.abilities import quota_of
 from aurora_platform.fs.atomic import nearest
 from aurora_platform.fs.versions import ScannedEntry
 from aurora_platform.mirror.plan import DayPlan
@@ -34,15 +35,23 @@ class DiskSpace(NamedTuple):
         return other.size <= max(0, self.size) and other.inodes <= max(0, self.inodes)
 
 
+class _Room(NamedTuple):
+    """Free bytes of a disk or a quota, and how many of them stay free."""
+
+    where: str
+    free: int
+    reserved: int
+
+
 class FreeSpace:
-    """The free space on the disk of a work directory, less the reserve (``keep_free``)."""
+    """The free space on the disk of a work directory, less the reserve (``reserve``)."""
 
     def __init__(
-        self, work: WorkDirectory, keep_free: str, free_other_lane: Callable[[], bool] = lambda: False
+        self, work: WorkDirectory, reserve: str | None, free_other_lane: Callable[[], bool] = lambda: False
     ) -> None:
         """``free_other_lane`` deletes partial files in another lane and returns whether it deleted any."""
         self.work = work
-        self.keep_free = keep_free
+        self.reserve = reserve
         self._free_other_lane = free_other_lane
         self.reason = ""
         """Why files were refused; the same text for all files of a pass."""
@@ -100,10 +109,17 @@ class FreeSpace:
         status = self._statvfs()
         # A file system that counts no inodes (btrfs, many network file systems) cannot run out of them.
         inodes = status.f_favail - _OUR_INODES if status.f_files else math.inf
-        return DiskSpace(status.f_bavail * status.f_frsize - self._reserve(status), inodes)
+        return DiskSpace(min(room.free - room.reserved for room in self._rooms(status)), inodes)
 
-    def _reserve(self, status: os.statvfs_result) -> int:
-        return bytes_kept_free(self.keep_free, status.f_blocks * status.f_frsize)
+    def _rooms(self, status: os.statvfs_result) -> list[_Room]:
+        """What bounds the files of the stream: its disk, and the quotas of the directories that they pass through."""
+        total = status.f_blocks * status.f_frsize
+        rooms = [_Room("", status.f_bavail * status.f_frsize, reserved_bytes(self.reserve, total))]
+        for directory in (self.work.path, self.work.root):
+            if (quota := quota_of(nearest(directory))) is not None:
+                what = f" under the quota of {quota.directory}"
+                rooms.append(_Room(what, quota.free, reserved_bytes(self.reserve, quota.limit)))
+        return rooms
 
     def _statvfs(self) -> os.statvfs_result:
         return os.statvfs(nearest(self.work.path))
@@ -112,5 +128,6 @@ class FreeSpace:
         status = self._statvfs()
         if is_of_inodes:
             return f"{DOES_NOT_FIT}: {counted(status.f_favail, 'inode')} free, every file and directory needs one"
-        free, reserve = status.f_bavail * status.f_frsize, self._reserve(status)
-        return f"{DOES_NOT_FIT}: {human_size(free)} free, limits.keep_free reserves {human_size(reserve)}"
+        room = min(self._rooms(status), key=lambda room: room.free - room.reserved)
+        reserve = f"limits.reserve keeps {human_size(room.reserved)}"
+        return f"{DOES_NOT_FIT}: {human_size(room.free)} free{room.where}, {reserve}"

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
-from aurora_platform.config.limits import KEEP_FREE
 from aurora_platform.config.streams import Stream
+from aurora_platform.fs.locks import hold_shared
 from aurora_platform.fs.versions import ScannedEntry, data_version
 from aurora_platform.layout import mirror_transfer_lock
 from aurora_platform.mirror.disk_space import FreeSpace
@@ -43,8 +44,9 @@ def mirror_days(
     wait: timedelta,
     live_from: date = date.min,
     source_days: Path | None = None,
-    keep_free: str = KEEP_FREE,
+    reserve: str | None = None,
     guard: ReplacementGuard | None = None,
+    sync_lock: Path | None = None,
     log: Callable[[str], None] = lambda text: None,
 ) -> MirrorReport:
     """Bring the local copy of some days of a stream up to date.
@@ -69,10 +71,12 @@ def mirror_days(
     source_days
         The file that records the state of the live window's days at the source
         (:mod:`aurora_platform.streams.state`); None records nothing.
-    keep_free
-        How much of the disk stays free (``limits.keep_free``); a file that needs more than the rest is refused.
+    reserve
+        How much of the disk stays free (``limits.reserve``); a file that needs more than the rest is refused.
     guard
         Decides which files must not replace their local copies; None where nothing protects them.
+    sync_lock
+        A file that another system locks while it copies the same stream; None where there is none.
     log
         Gets one line before a transfer begins, which may take hours.
 
@@ -84,14 +88,15 @@ def mirror_days(
     started = time.monotonic()
     live = [day for day in days if day >= live_from]
     history = [day for day in days if day < live_from]
-    mirror = _StreamMirror(stream, source, transfer, raw, locks, wait, log, keep_free, guard or NoGuard())
+    mirror = _StreamMirror(stream, source, transfer, raw, locks, wait, log, reserve, guard or NoGuard())
     passes = []
-    if live:
-        passes.append(mirror.run_pass(live, name))
-        if source_days:
-            record_days_at_source(source_days, passes[0].days_at_source())
-    if history:
-        passes.append(mirror.run_pass(history, name + HISTORY))
+    with nullcontext() if sync_lock is None else hold_shared(sync_lock, wait):
+        if live:
+            passes.append(mirror.run_pass(live, name))
+            if source_days:
+                record_days_at_source(source_days, passes[0].days_at_source())
+        if history:
+            passes.append(mirror.run_pass(history, name + HISTORY))
     return _join(passes, time.monotonic() - started)
 
 
@@ -144,7 +149,7 @@ class _StreamMirror:
     locks: Path
     wait: timedelta
     log: Callable[[str], None]
-    keep_free: str
+    reserve: str | None
     guard: ReplacementGuard
 
     def run_pass(self, days: Sequence[date], lane: str) -> _PassResult:
@@ -164,7 +169,7 @@ class _StreamMirror:
                 root,
                 work,
                 self.locks / f"{mirror_transfer_lock(lane)}.lock",
-                FreeSpace(work, self.keep_free, other_lanes.drop_history_partials),
+                FreeSpace(work, self.reserve, other_lanes.drop_history_partials),
                 self.log,
             )
             transferred = fetch.run(plan)

@@ -15,7 +15,7 @@ from aurora_platform.health.models import Assessment, Check, Platform, Snapshot
 from aurora_platform.health.snapshot import HostCommand, Orchestrator, take_snapshot
 from aurora_platform.layout import Layout
 from aurora_platform.transport.connections import Connections
-from aurora_platform.transport.known_hosts import copied_known_hosts
+from aurora_platform.transport.known_hosts_copy import copied_known_hosts
 
 
 class NoRecords:

@@ -14,11 +14,8 @@ import hmac
 import logging
 import os
 import re
-import shutil
 import stat
-import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -295,21 +292,3 @@ class AcceptNew(MissingHostKeyPolicy):
                 f"{hostname} is new; its host key is accepted: {key.get_name()} {key.fingerprint}. Its earlier key may "
                 f"be in {lines} of known_hosts, which cannot be read: compare the accepted key with the host's own key"
             )
-
-
-@contextmanager
-def copied_known_hosts(known_hosts: Path) -> Iterator[Path]:
-    """Yield a temporary copy, for whoever only looks: no key of a new host is added to the file itself.
-
-    A file that cannot be read is yielded itself: connecting to a host then fails with the reason.
-    """
-    # A connection that was given up may still write to the copy while it is removed.
-    with tempfile.TemporaryDirectory(prefix="aurora-", ignore_cleanup_errors=True) as directory:
-        copy = Path(directory) / "known_hosts"
-        try:
-            shutil.copyfile(known_hosts, copy)
-        except FileNotFoundError:
-            copy.touch()
-        except (OSError, shutil.SpecialFileError):
-            copy = known_hosts
-        yield copy

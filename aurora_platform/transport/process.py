@@ -17,6 +17,7 @@ from datetime import timedelta
 from logging import Logger
 from pathlib import Path
 
+from aurora_platform.fs.locks import INHERITED
 from aurora_platform.text import printable_text
 from aurora_platform.transport.output import Output
 from aurora_platform.transport.stall import READ_PROGRESS, Progress
@@ -25,10 +26,14 @@ from aurora_platform.transport.stall import READ_PROGRESS, Progress
 TIMED_OUT = 124
 LOCKED = 75
 STALLED = 30  # the exit code of rsync when it notices a stall itself
+FLOODED = 76  # of none of them: the program said more than MOST_SAID bytes
+MOST_SAID = 64 << 20
+"""A program that says more than this (bytes) is ended: its messages about single files are long before that."""
 
 ENDS_WITH_PARENT = ("setpriv", "--pdeathsig", "TERM", "--")
 _KILL_AFTER = 10  # s between SIGTERM and SIGKILL
 _CHECKS_PER_STALL = 8  # how often to measure the progress within the stall time
+_LOOK_EVERY = 1.0  # s, at how much a program has said
 # rsync and ssh need nothing else of our environment, so nothing else (credentials) is passed on.
 _PASSED_VARIABLES = ("PATH", "HOME", "USER", "LOGNAME")
 
@@ -68,6 +73,8 @@ def run_program(
         The program cannot write more than this many bytes into a file; writing more fails with EFBIG.
     matching
         The first few lines of output that match each of these patterns are always kept.
+
+    A program that says more than :data:`MOST_SAID` is ended too; the exit code is then :data:`FLOODED`.
     """
     lock.parent.mkdir(parents=True, exist_ok=True)
     seconds = [f"{d.total_seconds():.3f}" for d in (lock_wait, bound)]
@@ -89,11 +96,17 @@ def _run(argv: Sequence[str], output: Output, program: str, stall: timedelta | N
     """Run a program in a session of its own; end the program if this run is ended meanwhile."""
     env = {key: os.environ[key] for key in _PASSED_VARIABLES if key in os.environ} | {"LC_ALL": "C"}
     process = subprocess.Popen(
-        argv, stdin=subprocess.DEVNULL, stdout=output.sink, stderr=subprocess.STDOUT, env=env, start_new_session=True
+        argv,
+        stdin=subprocess.DEVNULL,
+        stdout=output.sink,
+        stderr=subprocess.STDOUT,
+        env=env,
+        start_new_session=True,
+        pass_fds=INHERITED.get(),
     )
     output.started()
     try:
-        return process.wait() if stall is None else _watch(process, program, stall.total_seconds(), progress)
+        return _watch(process, program, output, None if stall is None else stall.total_seconds(), progress)
     except BaseException:
         _end(process)
         raise
@@ -107,13 +120,22 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.kill()
 
 
-def _watch(process: subprocess.Popen[bytes], program: str, stall: float, progress: Progress) -> int:
-    """Wait for the end of ``process``; end it when ``program``, which it runs, makes no progress for ``stall`` s."""
+def _watch(
+    process: subprocess.Popen[bytes], program: str, output: Output, stall: float | None, progress: Progress
+) -> int:
+    """Wait for the end of ``process``; end it when it says too much, or when ``program`` makes no progress (s)."""
     last_moved, since = -1, time.monotonic()
+    next_look = since + (stall / _CHECKS_PER_STALL if stall else 0)
     while True:
         with suppress(subprocess.TimeoutExpired):
-            return process.wait(stall / _CHECKS_PER_STALL)
-        moved, now = progress.bytes_moved(process.pid, program), time.monotonic()
+            return process.wait(min(_LOOK_EVERY, stall / _CHECKS_PER_STALL if stall else _LOOK_EVERY))
+        if output.excerpt.total > MOST_SAID:
+            _end(process)
+            return FLOODED
+        now = time.monotonic()
+        if stall is None or now < next_look:
+            continue
+        next_look, moved = now + stall / _CHECKS_PER_STALL, progress.bytes_moved(process.pid, program)
         if moved is None or abs(moved - last_moved) > progress.minimum_rate * (now - since):
             last_moved, since = -1 if moved is None else moved, now
         elif now - since >= stall:

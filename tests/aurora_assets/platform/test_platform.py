@@ -403,7 +403,7 @@ def test_a_missing_source_directory_fails_the_run_with_one_clear_line(site: Site
     while cause and cause.cause:
         cause = cause.cause
     assert cause is not None
-    assert "no such directory. Is the disk mounted" in cause.message
+    assert "no such directory. Is the path in the site file right? Is the disk mounted" in cause.message
 
 
 def test_started_programs_do_not_inherit_the_environment(

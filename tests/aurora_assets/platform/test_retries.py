@@ -188,12 +188,12 @@ FAULTS: list[tuple[FaultContext, bool, str]] = [
     (host_key_changed, False, r"HostRefusedError: 127\.0\.0\.2:\d+: the host key has CHANGED.*known_hosts"),
     (login_refused, False, r"HostRefusedError: 127\.0\.0\.2:\d+: .*Try: ssh"),
     (no_such_source_root, False, r"NoSuchRootError: 127\.0\.0\.2: .*/unmounted does not exist there\. Is the path"),
-    (no_such_local_root, False, r"NoSuchRootError: .*/unmounted: no such directory\. Is the disk mounted"),
+    (no_such_local_root, False, r"NoSuchRootError: .*/unmounted: no such directory\. .*Is the disk mounted"),
     (image_unusable, False, r"MediaError: the file is empty"),
     (no_catalogue, False, r"CatalogError: .*wxcam_catalog\.sqlite: .*Materialize wxcam/catalog"),
     (not_a_database, False, "DatabaseError: file is not a database"),
     (site_file_wrong, False, r"SiteError: .*site\.yaml: not YAML: .*duplicate key 'name'"),
-    (path_is_a_directory, False, r"IsADirectoryError: .*Is a directory"),
+    (path_is_a_directory, False, r"DiskError: .*Is a directory"),
     (programming_error, False, "KeyError: 'b'"),
 ]
 
@@ -348,7 +348,7 @@ def test_the_exit_code_of_rsync_decides_whether_to_try_again(
 ) -> None:
     rsync_that(f"echo 'rsync: [sender] the reason' >&2; exit {code}", tmp_path, monkeypatch)
     with pytest.raises(
-        TransferError, match=rf"^rsync ended with {code} \(.*\): rsync: \[sender\] the reason$"
+        TransferError, match=rf"^rsync ended with {code} \(.*\): rsync: \[sender\] the reason\. `aurora audit` "
     ) as caught:
         fetch(tmp_path)
     assert is_transient(caught.value) is (code in TRANSIENT)

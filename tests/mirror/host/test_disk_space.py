@@ -11,7 +11,10 @@ from typing import Any
 import pytest
 
 from aurora_platform.config.site import load_site
+from aurora_platform.config.types import reserved_bytes
 from aurora_platform.errors import SiteError
+from aurora_platform.fs.abilities import Quota
+from aurora_platform.mirror import disk_space
 from aurora_platform.mirror.reports import MirrorReport
 from aurora_platform.mirror.sync import Transfer, TransferResult
 from tests.disks import mount, tmpfs, with_mounts
@@ -70,7 +73,7 @@ def test_a_file_larger_than_the_disk_is_refused_and_delays_no_other_file(mirror:
     (first, second, again, last), message = with_mounts([tmpfs(mirror.raw, "8m")], run_passes)
     assert first["copied"] == 3
     ((reason, names),) = first["refused"].items()
-    assert reason.startswith("does not fit on the disk: 8.4 MB free, limits.keep_free reserves 167.8 kB")
+    assert reason.startswith("does not fit on the disk: 8.4 MB free, limits.reserve keeps 1.7 MB")
     assert names == [BIG]
     assert message.startswith("seen 4 = copied 3 + unchanged 0 + unsettled 0 + refused 1;")
     assert second == {"copied": 1, "unchanged": 0, "refused": {}}
@@ -82,9 +85,9 @@ def test_the_reserve_stays_free(mirror: Mirror, source_root: Path) -> None:
     write(source_root, {BIG: bytes(3 * MB)})
 
     def run_passes() -> Any:
-        half = mirror.run(keep_free="75%")
+        half = mirror.run(reserve="75%")
         assert os.statvfs(mirror.raw).f_bfree > 0.75 * os.statvfs(mirror.raw).f_blocks
-        return numbers(half), half.short_of_space, numbers(mirror.run(keep_free="1M"))
+        return numbers(half), half.short_of_space, numbers(mirror.run(reserve="1M"))
 
     half, lines, last = with_mounts([tmpfs(mirror.raw, "8m")], run_passes)
     assert (half["copied"], list(half["refused"].values())) == (3, [[BIG]])
@@ -208,9 +211,40 @@ def test_a_growing_file_of_an_appended_stream_is_copied(source_root: Path, tmp_p
 
 
 @pytest.mark.parametrize("value", ["2", "2 %", "100%", "-1G", "1k", "1.5G", "", "G", 5])
-def test_an_invalid_keep_free_is_refused_with_its_key(tmp_path: Path, value: object) -> None:
+def test_an_invalid_reserve_is_refused_with_its_key(tmp_path: Path, value: object) -> None:
     demo = Path("sites/demo.yaml").read_text()
     site = tmp_path / "site.yaml"
-    site.write_text(f"{demo}\nlimits: {{keep_free: {value!r}}}\n")
-    with pytest.raises(SiteError, match=r"limits\.keep_free: must be a part of the disk or a size: 2%, 500M, 20G, 1T"):
+    site.write_text(f"{demo}\nlimits: {{reserve: {value!r}}}\n")
+    with pytest.raises(SiteError, match=r"limits\.reserve: must be a part of the disk or a size: 2%, 500M, 20G, 1T"):
         load_site(site)
+
+
+def test_the_old_name_of_the_reserve_is_accepted_and_both_names_are_not(tmp_path: Path) -> None:
+    demo, site = Path("sites/demo.yaml").read_text(), tmp_path / "site.yaml"
+    site.write_text(f"{demo}\nlimits: {{keep_free: 20G}}\n")
+    assert load_site(site).limits.reserve == "20G"
+    site.write_text(f"{demo}\nlimits: {{keep_free: 20G, reserve: 20G}}\n")
+    with pytest.raises(SiteError, match="keep_free is the old name of reserve"):
+        load_site(site)
+
+
+@pytest.mark.parametrize(
+    ("total", "reserved"),
+    [(10**12, 50 * 10**9), (100 * 10**9, 10 * 10**9), (20 * 10**9, 4 * 10**9), (10**6, 200_000)],
+)
+def test_without_the_key_5_percent_and_at_least_10_gb_stay_free_but_at_most_a_fifth(total: int, reserved: int) -> None:
+    assert reserved_bytes(None, total) == reserved
+
+
+def test_a_quota_bounds_what_is_copied_like_a_disk(
+    mirror: Mirror, source_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(source_root, {BIG: bytes(3 * MB)})
+    quota = Quota(str(mirror.raw.parent), 10_000_000, 7_900_000)
+    monkeypatch.setattr(disk_space, "quota_of", lambda path: quota)
+    report = mirror.run(reserve="10%")
+    ((reason, names),) = numbers(report)["refused"].items()
+    where = f"free under the quota of {mirror.raw.parent}, limits.reserve keeps 1.0 MB"
+    assert (reason, names) == (f"does not fit on the disk: 2.1 MB {where}", [BIG])
+    quota = Quota(str(mirror.raw.parent), 20 * MB, 8 * MB)
+    assert numbers(mirror.run(reserve="10%")) == {"copied": 1, "unchanged": 3, "refused": {}}

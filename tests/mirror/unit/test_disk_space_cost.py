@@ -25,7 +25,7 @@ class CountingList(list[ScannedEntry[str]]):
             yield file
 
 
-def measure(home: Path, files: int, keep_free: str, monkeypatch: pytest.MonkeyPatch) -> tuple[int, int, int]:
+def measure(home: Path, files: int, reserve: str, monkeypatch: pytest.MonkeyPatch) -> tuple[int, int, int]:
     """Return how many files fit, how many were iterated besides the batches, and the number of statvfs calls."""
     root = home / str(files) / "all"
     root.mkdir(parents=True)
@@ -34,7 +34,7 @@ def measure(home: Path, files: int, keep_free: str, monkeypatch: pytest.MonkeyPa
     for number in range(10):
         (work.path / "partial" / f"{number}.dat").touch()
     wanted = CountingList(ScannedEntry(f"{number}.dat", FileVersion(1000, number)) for number in range(files))
-    space, day, statvfs_calls, ask = FreeSpace(work, keep_free), DayPlan(DAY), [0], os.statvfs
+    space, day, statvfs_calls, ask = FreeSpace(work, reserve), DayPlan(DAY), [0], os.statvfs
 
     def counting(place: Any) -> os.statvfs_result:
         statvfs_calls[0] += 1
@@ -51,12 +51,12 @@ def measure(home: Path, files: int, keep_free: str, monkeypatch: pytest.MonkeyPa
     return fitting, wanted.iterated, statvfs_calls[0]
 
 
-@pytest.mark.parametrize(("keep_free", "share"), [("0%", 1), ("100T", 0)])
+@pytest.mark.parametrize(("reserve", "share"), [("0%", 1), ("100T", 0)])
 def test_each_file_is_iterated_once_and_the_free_space_is_read_once_per_batch(
-    tmp_path: Path, keep_free: str, share: int, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, reserve: str, share: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for files in (500, 1000, 2000):
-        fitting, iterated, statvfs_calls = measure(tmp_path, files, keep_free, monkeypatch)
+        fitting, iterated, statvfs_calls = measure(tmp_path, files, reserve, monkeypatch)
         assert fitting == share * files
         assert iterated == (1 - share) * files, (
             "once, to keep the partial files of wanted files, and only if space is short"

@@ -43,7 +43,7 @@ def transfers_of(mirror: Mirror, source_root: Path, sizes: Sequence[int]) -> lis
         os.truncate(source_root / name, size)
         os.utime(source_root / name, ns=(stamps.st_atime_ns, stamps.st_mtime_ns))
     transfer = RecordingTransfer(names)
-    mirror.run(transfer=transfer, keep_free="0%")
+    mirror.run(transfer=transfer, reserve="0%")
     return transfer.transfers
 
 

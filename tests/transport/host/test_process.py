@@ -17,6 +17,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from aurora_platform.transport import process
 from aurora_platform.transport.process import LOCKED, TIMED_OUT, run_program
 from tests.patience import patient, until
 
@@ -179,3 +180,19 @@ def test_a_grandchild_that_floods_the_output_does_not_block_us(tmp_path: Path) -
     _, code = run(tmp_path, ["sh", "-c", f"yes & echo $! > {tmp_path}/pid"])
     assert code == 0
     ends(int((tmp_path / "pid").read_text()))  # nobody reads its output any more
+
+
+def test_a_program_that_never_stops_talking_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "MOST_SAID", 10_000_000)
+    monkeypatch.setattr(process, "_LOOK_EVERY", 0.05)
+    for stall in (None, timedelta(seconds=patient(60))):
+        text, code = run_program(
+            ["sh", "-c", "yes 'a long line of a hostile host'"],
+            LOG,
+            bound=timedelta(seconds=patient(60)),
+            lock=tmp_path / "lock",
+            lock_wait=timedelta(0),
+            stall=stall,
+        )
+        assert code == process.FLOODED
+        assert len(text) < 200_000
