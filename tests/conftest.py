@@ -31,7 +31,6 @@ _FIRST = (
         "test_hosts.py",
         "schedules/platform/test_thumbnails.py",
         "test_scan.py",
-        "test_interrupted_transfers.py",
         "test_launcher.py",
     ),
     *(

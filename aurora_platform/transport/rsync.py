@@ -65,8 +65,8 @@ class RsyncResult:
 
     @property
     def disk_error(self) -> str | None:
-        """The message that the disk of the receiving side failed: full, over quota, read-only, broken."""
-        return next((printable(line) for line in self.lines if _DISK_ERROR.search(line)), None)
+        """The message that the disk of the receiving side failed (full, broken, ...), and the next step."""
+        return self._first_with_next_step(_DISK_ERROR)
 
     @property
     def is_full(self) -> bool:
@@ -75,8 +75,13 @@ class RsyncResult:
 
     @property
     def write_denied(self) -> str | None:
-        """The message that the receiving side has no permission to write a file."""
-        return next((printable(line) for line in self.lines if _WRITE_DENIED.search(line)), None)
+        """The message that the receiving side has no permission to write a file, and the next step."""
+        return self._first_with_next_step(_WRITE_DENIED)
+
+    def _first_with_next_step(self, pattern: re.Pattern[str]) -> str | None:
+        # The step is that of the whole line: a long one is cut for people.
+        lines = (line for line in self.lines if pattern.search(line))
+        return next((f"{printable(line)}. {next_step_of(line)}" for line in lines), None)
 
     def check(self) -> None:
         """Raise :class:`TransferError` unless all files were copied, or all but single files."""
@@ -217,7 +222,7 @@ class Rsync:
         arguments = self.push_arguments(upload_tree, file_list, root, work, keep_in, is_flushed=is_flushed)
         result = self.run(arguments, log, lock, DELIVERY_PROGRESS)
         if result.code and (message := result.disk_error):
-            raise TransferError(f"rsync could not write in the archive: {message}. {next_step_of(message)}")
+            raise TransferError(f"rsync could not write in the archive: {message}")
         result.check()
         return TransferResult(
             result.stat("Literal data"), result.stat("Matched data"), result.messages[:1000], result.code == VANISHED
@@ -269,7 +274,7 @@ class RsyncTransfer:
         if result.code == _SOME_FAILED and (message := result.disk_error or result.write_denied):
             # Code 23 is for single files that the host cannot read; a failed write on this machine is not their fault.
             raise TransferError(
-                f"rsync could not write on this machine: {message}. {next_step_of(message)}",
+                f"rsync could not write on this machine: {message}",
                 transient=result.disk_error is not None,
                 is_full=result.is_full,
             )
