@@ -77,8 +77,13 @@ def describe_os_error(error: OSError, default: Path | None = None) -> str:
 
 def next_step(code: int, path: Path) -> str:
     """The next step after an error with this number, for a path of this machine; one sentence."""
-    directory = shlex.quote(str(_nearest_directory(path)))
-    return _NEXT_STEPS.get(code, "Run `aurora audit` to find the cause.").format(directory=directory)
+    return next_step_in(code, _nearest_directory(path))
+
+
+def next_step_in(code: int, directory: Path) -> str:
+    """The same for a directory of any machine."""
+    step = _NEXT_STEPS.get(code, "Run `aurora audit` to find the cause.")
+    return step.format(directory=shlex.quote(str(directory)))
 
 
 def as_disk_error(error: OSError) -> DiskError:

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from aurora_platform.errors import BusyError, OversizeError, TransferError
 from aurora_platform.fs.atomic import remove
-from aurora_platform.fs.disk_errors import OF_DISKS, naming, next_step
+from aurora_platform.fs.disk_errors import OF_DISKS, naming, next_step_in
 from aurora_platform.text import MOST_NAMED, printable
 from aurora_platform.transport.bounds import Bounds
 from aurora_platform.transport.process import FLOODED, LOCKED, MOST_SAID, TIMED_OUT, run_program
@@ -107,7 +107,7 @@ def next_step_of(line: str) -> str:
     """The next step after an error of a disk that a line of rsync reports; empty if it reports none."""
     found = next((code for code in OF_DISKS | {errno.EACCES} if os.strerror(code) in line), None)
     path = re.search(r"(?<![\w.])/[^\"\n]*?(?=[\":])", line)
-    return "" if found is None else next_step(found, Path(path[0] if path else "/"))
+    return "" if found is None else next_step_in(found, Path(path[0] if path else "/.").parent)
 
 
 class Endpoint(Protocol):
