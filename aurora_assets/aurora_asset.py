@@ -108,10 +108,10 @@ def fail_at_once_unless_transient[**P, R](function: Callable[P, R]) -> Callable[
         try:
             return function(*args, **kwargs)
         except OSError as error:
-            known = as_disk_error(error)
-            if known.transient:
-                raise known from error
-            raise Failure(f"{type(known).__name__}: {known}", allow_retries=False) from error
+            converted = as_disk_error(error)
+            if converted.transient:
+                raise converted from error
+            raise Failure(f"{type(converted).__name__}: {converted}", allow_retries=False) from error
         except Exception as error:
             if is_transient(error) or isinstance(error, Failure):
                 raise

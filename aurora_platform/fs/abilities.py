@@ -208,7 +208,7 @@ def quota_of(directory: Path) -> Quota | None:
 # -- the record --------------------------------------------------------------------------------------------------------
 
 
-class KnownFileSystems:
+class FileSystemRecords:
     """The record of what was learnt: a JSON file in the state directory."""
 
     def __init__(self, file: Path) -> None:
@@ -226,8 +226,8 @@ class KnownFileSystems:
 
     def learn(self, directory: Path) -> Abilities:
         """Return what is known of a directory; try and record it if nothing is."""
-        if (known := self.get(directory)) is not None:
-            return known
+        if (recorded := self.get(directory)) is not None:
+            return recorded
         return self.learn_anew(directory)
 
     def learn_anew(self, directory: Path) -> Abilities:

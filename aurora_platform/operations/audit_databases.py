@@ -54,13 +54,13 @@ def _audit(component: str, path: Path, schema: Schema, holding: Holding, deep: b
 
 def _audit_one(component: str, path: Path, schema: Schema, holding: Holding, deep: bool) -> AuditLine:
     is_marked = damage_mark(path).exists()
-    if reason := what_is_wrong(path, schema) if deep or is_marked else _look(path, schema):
+    if reason := what_is_wrong(path, schema) if deep or is_marked else _open_and_compare(path, schema):
         return AuditLine(component, Level.FAIL, damaged(path, reason, holding), f"`{holding.rebuild}`")
     how = "every page was read" if deep or is_marked else "it opens; --deep reads all of it"
     return AuditLine(component, Level.OK, f"{path}: {human_size(path.stat().st_size)}, {how}")
 
 
-def _look(path: Path, schema: Schema) -> str:
+def _open_and_compare(path: Path, schema: Schema) -> str:
     """Open a database and read its tables; an empty text, or what is wrong."""
     with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=10)) as db:
         try:

@@ -10,7 +10,7 @@ from pathlib import Path
 from aurora_platform.config.hosts import ArchiveDirectory
 from aurora_platform.config.site import Site
 from aurora_platform.errors import AuroraError
-from aurora_platform.fs.abilities import MOUNTS, Abilities, KnownFileSystems, describe_mtimes, mount_of, quota_of
+from aurora_platform.fs.abilities import MOUNTS, Abilities, FileSystemRecords, describe_mtimes, mount_of, quota_of
 from aurora_platform.fs.disk_errors import describe_os_error
 from aurora_platform.layout import INCOMING, STAGING, ArchiveLayout, Layout
 from aurora_platform.operations.audit_result import AuditLine, Level, level_by_limits
@@ -40,11 +40,11 @@ def learn(site: Site, *names: str) -> dict[str, Abilities]:
 
     A directory that is missing or cannot be written is left out: the run itself tells why.
     """
-    known, grounds, found = KnownFileSystems(Layout.of(site).file_systems), grounds_of(site), dict[str, Abilities]()
+    records, grounds, found = FileSystemRecords(Layout.of(site).file_systems), grounds_of(site), dict[str, Abilities]()
     for name in names:
         with suppress(OSError, AuroraError):
             if grounds[name].is_dir():
-                found[name] = known.learn(grounds[name])
+                found[name] = records.learn(grounds[name])
     return found
 
 
@@ -54,12 +54,12 @@ def audits(site: Site, *, anew: bool = False) -> dict[str, partial[Iterator[Audi
 
 
 def _audit(site: Site, name: str, path: Path, anew: bool) -> Iterator[AuditLine]:
-    component, known = f"ground {name}", KnownFileSystems(Layout.of(site).file_systems)
+    component, records = f"ground {name}", FileSystemRecords(Layout.of(site).file_systems)
     if not path.is_dir():
         yield AuditLine(component, Level.OK, f"{path}: not made yet")
         return
     try:
-        found = known.learn_anew(path) if anew else known.get(path)
+        found = records.learn_anew(path) if anew else records.get(path)
     except OSError as error:
         yield AuditLine(component, Level.FAIL, describe_os_error(error))
         return

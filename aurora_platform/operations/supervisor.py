@@ -103,22 +103,22 @@ class Supervisor:
 
     def run(self) -> None:
         """Keep the programs running until :meth:`stop`."""
-        due = dict.fromkeys((program.name for program in self.programs), 0.0)
+        start_at = dict.fromkeys((program.name for program in self.programs), 0.0)
         while not self._is_over.wait(_POLL):
             for program in self.programs:
                 if (code := program.end_code()) is None:
                     continue
                 now = time.monotonic()
-                if not due[program.name]:
+                if not start_at[program.name]:
                     program.pause = (
                         _FIRST_PAUSE if now - program.started > _EARLY else min(2 * program.pause, _LONGEST_PAUSE)
                     )
-                    due[program.name] = now + program.pause
+                    start_at[program.name] = now + program.pause
                     self.log(
                         f"the {program.name} has ended ({_describe(code)}); it starts again in {program.pause:.0f} s"
                     )
-                elif now >= due[program.name]:
-                    due[program.name] = 0.0
+                elif now >= start_at[program.name]:
+                    start_at[program.name] = 0.0
                     program.start()
 
 

@@ -130,7 +130,7 @@ class Cover:
         origin = headers.get("origin")
         if origin is not None and not self._is_ours(scope, origin.lower()):
             return 403, "a page of another origin may not use this server", ()
-        if not self._is_known(headers.get("authorization", "")):
+        if not self._has_password(headers.get("authorization", "")):
             return (
                 401,
                 f"password needed: any user name, and {ASKED_FOR}",
@@ -171,7 +171,7 @@ class Cover:
             host = f"{host}:{443 if scheme == 'https' else 80}"
         return host in self.access.hosts
 
-    def _is_known(self, authorization: str) -> bool:
+    def _has_password(self, authorization: str) -> bool:
         if not self.access.token:
             return True
         kind, _, value = authorization.partition(" ")

@@ -26,14 +26,14 @@ from aurora_platform.transport.stall import READ_PROGRESS, Progress
 TIMED_OUT = 124
 LOCKED = 75
 STALLED = 30  # the exit code of rsync when it notices a stall itself
-FLOODED = 76  # of none of them: the program said more than MOST_SAID bytes
-MOST_SAID = 64 << 20
+FLOODED = 76  # of none of them: the program said more than MOST_OUTPUT bytes
+MOST_OUTPUT = 64 << 20
 """A program that says more than this (bytes) is ended: its messages about single files are long before that."""
 
 ENDS_WITH_PARENT = ("setpriv", "--pdeathsig", "TERM", "--")
 _KILL_AFTER = 10  # s between SIGTERM and SIGKILL
 _CHECKS_PER_STALL = 8  # how often to measure the progress within the stall time
-_LOOK_EVERY = 1.0  # s, at how much a program has said
+_MEASURE_EVERY = 1.0  # s, at how much a program has said
 # rsync and ssh need nothing else of our environment, so nothing else (credentials) is passed on.
 _PASSED_VARIABLES = ("PATH", "HOME", "USER", "LOGNAME")
 
@@ -74,7 +74,7 @@ def run_program(
     matching
         The first few lines of output that match each of these patterns are always kept.
 
-    A program that says more than :data:`MOST_SAID` is ended too; the exit code is then :data:`FLOODED`.
+    A program that says more than :data:`MOST_OUTPUT` is ended too; the exit code is then :data:`FLOODED`.
     """
     lock.parent.mkdir(parents=True, exist_ok=True)
     seconds = [f"{d.total_seconds():.3f}" for d in (lock_wait, bound)]
@@ -125,17 +125,17 @@ def _watch(
 ) -> int:
     """Wait for the end of ``process``; end it when it says too much, or when ``program`` makes no progress (s)."""
     last_moved, since = -1, time.monotonic()
-    next_look = since + (stall / _CHECKS_PER_STALL if stall else 0)
+    next_measurement = since + (stall / _CHECKS_PER_STALL if stall else 0)
     while True:
         with suppress(subprocess.TimeoutExpired):
-            return process.wait(min(_LOOK_EVERY, stall / _CHECKS_PER_STALL if stall else _LOOK_EVERY))
-        if output.excerpt.total > MOST_SAID:
+            return process.wait(min(_MEASURE_EVERY, stall / _CHECKS_PER_STALL if stall else _MEASURE_EVERY))
+        if output.excerpt.total > MOST_OUTPUT:
             _end(process)
             return FLOODED
         now = time.monotonic()
-        if stall is None or now < next_look:
+        if stall is None or now < next_measurement:
             continue
-        next_look, moved = now + stall / _CHECKS_PER_STALL, progress.bytes_moved(process.pid, program)
+        next_measurement, moved = now + stall / _CHECKS_PER_STALL, progress.bytes_moved(process.pid, program)
         if moved is None or abs(moved - last_moved) > progress.minimum_rate * (now - since):
             last_moved, since = -1 if moved is None else moved, now
         elif now - since >= stall:

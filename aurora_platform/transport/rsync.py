@@ -18,7 +18,7 @@ from aurora_platform.fs.atomic import remove
 from aurora_platform.fs.disk_errors import OF_DISKS, naming, next_step_in
 from aurora_platform.text import MOST_NAMED, printable
 from aurora_platform.transport.bounds import Bounds
-from aurora_platform.transport.process import FLOODED, LOCKED, MOST_SAID, TIMED_OUT, run_program
+from aurora_platform.transport.process import FLOODED, LOCKED, MOST_OUTPUT, TIMED_OUT, run_program
 from aurora_platform.transport.protocols import NEW, PARTIAL, WANTED, TransferResult
 from aurora_platform.transport.stall import DELIVERY_PROGRESS, READ_PROGRESS, Progress
 
@@ -40,7 +40,7 @@ _MEANINGS = {
     13: "it could not write its messages",
     20: "ended by a signal",
     30: "nothing moved for too long",
-    FLOODED: f"it said more than {MOST_SAID >> 20} MB of messages, so it was ended",
+    FLOODED: f"it said more than {MOST_OUTPUT >> 20} MB of messages, so it was ended",
     35: "no connection in time",
     TIMED_OUT: "took longer than the site's limit for a transfer",
     127: "rsync is not installed there",

@@ -129,8 +129,8 @@ def _compiled() -> Path:
     compiler = shutil.which("cc")
     if compiler is None:
         pytest.skip("no C compiler (cc) for the layer of faults")
-    digest = hashlib.sha256(_SOURCE.read_bytes()).hexdigest()[:16]
-    library = Path(tempfile.gettempdir(), f"aurora-faults-{os.getuid()}-{digest}.so")
+    checksum = hashlib.sha256(_SOURCE.read_bytes()).hexdigest()[:16]
+    library = Path(tempfile.gettempdir(), f"aurora-faults-{os.getuid()}-{checksum}.so")
     if not library.exists():
         staged = library.with_name(f"{library.name}.{os.getpid()}")
         subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", staged, _SOURCE, "-ldl"], check=True)

@@ -37,7 +37,7 @@ def test_each_program_that_is_killed_comes_back_and_ticks_go_on(ui: Ui) -> None:
 
 
 @contextmanager
-def foreign_page(html: str) -> Iterator[str]:
+def other_page(html: str) -> Iterator[str]:
     """Serve a page on another port of this machine; its address."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -99,15 +99,15 @@ def attack_on(ui: Ui) -> str:
 
 
 @needs_chromium
-def test_a_foreign_page_in_a_real_browser_changes_nothing(ui: Ui, tmp_path: Path) -> None:
+def test_a_other_page_in_a_real_browser_changes_nothing(ui: Ui, tmp_path: Path) -> None:
     ui.ask(MUTATION.format(key="by_a_program_here"))
-    with foreign_page(attack_on(ui)) as address:
+    with other_page(attack_on(ui)) as address:
         page = browse(address, tmp_path / "profile")
     lines = page.partition('<pre id="said">')[2].partition("</pre>")[0].splitlines()
-    said = dict(line.split(": ", 1) for line in lines)
-    assert said["json"].startswith("failed TypeError")
-    assert said["socket"] == "failed closed"
-    assert said["text"] == said["report"] == "opaque", "they were sent, and the page cannot see the answer"
+    answers = dict(line.split(": ", 1) for line in lines)
+    assert answers["json"].startswith("failed TypeError")
+    assert answers["socket"] == "failed closed"
+    assert answers["text"] == answers["report"] == "opaque", "they were sent, and the page cannot see the answer"
     assert ui.limits() == {"by_a_program_here"}, "and the same change by a program of this machine works"
 
 
@@ -123,10 +123,10 @@ def test_a_visitors_instance_shows_everything_and_changes_nothing(ui: Ui) -> Non
     with running(ui.home, *options, AURORA_UI_TOKEN=PASSWORD) as visitors:
         with pytest.raises(urllib.error.HTTPError, match="401"):
             visitors.ask("{version}")
-        known = {"Authorization": f"Bearer {PASSWORD}", "Host": f"sky.example.org:{visitors.port}"}
-        assert visitors.ask("{version}", **known)["version"]
+        authorized = {"Authorization": f"Bearer {PASSWORD}", "Host": f"sky.example.org:{visitors.port}"}
+        assert visitors.ask("{version}", **authorized)["version"]
         with pytest.raises((AssertionError, urllib.error.HTTPError)):
-            visitors.ask(MUTATION.format(key="by_a_visitor"), **known)
+            visitors.ask(MUTATION.format(key="by_a_visitor"), **authorized)
         assert visitors.processes("daemon") == []
     assert "by_a_visitor" not in ui.limits()
 

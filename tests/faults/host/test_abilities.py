@@ -13,7 +13,7 @@ import pytest
 
 from aurora_platform.config.site import Site, load_site
 from aurora_platform.fs import abilities
-from aurora_platform.fs.abilities import Abilities, KnownFileSystems, Mount, Quota, measure, quota_of
+from aurora_platform.fs.abilities import Abilities, FileSystemRecords, Mount, Quota, measure, quota_of
 from aurora_platform.layout import Layout
 from aurora_platform.operations import grounds
 from aurora_platform.operations.audit_result import Level
@@ -123,12 +123,12 @@ def test_a_damaged_record_is_learnt_anew(site: Site) -> None:
     for content in ("", "[]", "{", json.dumps({str(site.paths.raw): {"mount": 5}}), "\0" * 100):
         file.parent.mkdir(exist_ok=True)
         file.write_text(content)
-        assert KnownFileSystems(file).get(site.paths.raw) is None
+        assert FileSystemRecords(file).get(site.paths.raw) is None
         assert grounds.learn(site, "raw")["raw"].has_links
     entries = json.loads(file.read_text())
     entries[str(site.paths.raw)]["has_links"] = "yes"
     file.write_text(json.dumps(entries))
-    assert KnownFileSystems(file).get(site.paths.raw) is None
+    assert FileSystemRecords(file).get(site.paths.raw) is None
 
 
 def lines_of(site: Site, name: str, *, anew: bool = False) -> list[tuple[Level, str]]:

@@ -20,7 +20,7 @@ NO_WAIT = timedelta(0)
 LOG = logging.getLogger("tests.locks")
 
 
-def try_exclusive(lock: Path) -> bool:
+def can_be_locked_alone(lock: Path) -> bool:
     """What an older system's script does: ``flock --nonblock FILE true``."""
     return subprocess.run(["flock", "--nonblock", lock, "true"], check=False).returncode == 0
 
@@ -35,8 +35,8 @@ def _points_to(place: Path, file: Path) -> bool:
 def test_two_of_ours_hold_it_at_once_and_a_script_that_locks_it_waits(tmp_path: Path) -> None:
     lock = tmp_path / "state" / "met-sync.lock"
     with hold_shared(lock, NO_WAIT), hold_shared(lock, NO_WAIT):
-        assert not try_exclusive(lock)
-    assert try_exclusive(lock)
+        assert not can_be_locked_alone(lock)
+    assert can_be_locked_alone(lock)
     assert lock.exists(), "it is the other system's file"
 
 
@@ -66,7 +66,7 @@ def test_a_program_that_outlives_the_block_still_excludes_the_script(tmp_path: P
     until(begun.exists)
     holders = [place for place in Path("/proc").glob("[0-9]*/fd/*") if _points_to(place, lock)]
     assert len({place.parts[2] for place in holders}) > 1, "this process, and the program"
-    assert not try_exclusive(lock)
+    assert not can_be_locked_alone(lock)
     subprocess.run(["pkill", "-f", f"touch {begun}"], check=True)
     thread.join(patient(30))
-    assert try_exclusive(lock)
+    assert can_be_locked_alone(lock)

@@ -24,10 +24,10 @@ def test_a_path_is_on_the_innermost_and_newest_mount(tmp_path: Path) -> None:
 
 
 def test_another_disk_at_the_same_place_has_another_identity(tmp_path: Path) -> None:
-    table, identities = tmp_path / "mountinfo", set()
+    table, found = tmp_path / "mountinfo", set()
     for device, root, source in (("8:1", "/", "/dev/a"), ("8:2", "/", "/dev/b"), ("8:1", "/sub", "/dev/a")):
         table.write_text(f"22 1 {device} {root} {tmp_path} rw - ext4 {source} rw\n")
-        identities.add(mount_of(tmp_path, table).identity)
+        found.add(mount_of(tmp_path, table).identity)
     table.write_text(f"99 7 8:1 / {tmp_path} rw,noatime shared:4 - ext4 /dev/a rw,quota\n")
-    identities.add(mount_of(tmp_path, table).identity)
-    assert len(identities) == 3, "the number of the mount and its options do not count"
+    found.add(mount_of(tmp_path, table).identity)
+    assert len(found) == 3, "the number of the mount and its options do not count"

@@ -42,8 +42,8 @@ def is_alive(number: int) -> bool:
 
 def test_a_killed_program_comes_back_and_all_end_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor, "_FIRST_PAUSE", 0.05)
-    one, other, said = tmp_path / "one", tmp_path / "other", list[str]()
-    with Supervisor([program(one), program(other, "other")], said.append) as kept:
+    one, other, messages = tmp_path / "one", tmp_path / "other", list[str]()
+    with Supervisor([program(one), program(other, "other")], messages.append) as kept:
         kept.start()
         running = threading.Thread(target=kept.run)
         running.start()
@@ -54,8 +54,8 @@ def test_a_killed_program_comes_back_and_all_end_at_the_end(tmp_path: Path, monk
         running.join(patient(20))
         assert len(numbers(other)) == 1, "the other one goes on"
     assert not any(map(is_alive, numbers(one) + numbers(other)))
-    assert len(said) == 2
-    assert said[0].startswith(
+    assert len(messages) == 2
+    assert messages[0].startswith(
         "the one has ended (SIGKILL: the kernel kills a program when memory runs out, see `dmesg`)"
     )
 

@@ -100,7 +100,7 @@ def test_a_page_of_another_origin_is_refused(origin: str, method: str) -> None:
     assert ask(LOCAL, method, "/graphql", headers={"origin": origin, **JSON})[0] == 403
 
 
-def test_what_a_foreign_page_can_send_without_asking_first_changes_nothing() -> None:
+def test_what_a_page_of_another_origin_can_send_without_asking_first_changes_nothing() -> None:
     for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "", "text/json"):
         assert ask(LOCAL, "POST", "/graphql", headers={"content-type": kind})[0] == 415
         assert ask(LOCAL, "POST", "/report_asset_materialization/raw", headers={"content-type": kind})[0] == 415

@@ -183,8 +183,8 @@ def test_a_grandchild_that_floods_the_output_does_not_block_us(tmp_path: Path) -
 
 
 def test_a_program_that_never_stops_talking_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "MOST_SAID", 10_000_000)
-    monkeypatch.setattr(process, "_LOOK_EVERY", 0.05)
+    monkeypatch.setattr(process, "MOST_OUTPUT", 10_000_000)
+    monkeypatch.setattr(process, "_MEASURE_EVERY", 0.05)
     for stall in (None, timedelta(seconds=patient(60))):
         text, code = run_program(
             ["sh", "-c", "yes 'a long line of a hostile host'"],
