@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from aurora_cli import process
 from aurora_platform.config.archive import Archive
 from aurora_platform.config.site import Site, load_site
 from aurora_platform.config.streams import Stream
@@ -22,7 +23,8 @@ def load_site_or_exit(file: Path | None) -> Site:
     """Load the site file; an error in it, or state of a newer Aurora, ends the command with one line."""
     try:
         site = load_site(file)
-        tighten_umask(site.umask)
+        if process.is_program:
+            tighten_umask(site.umask)
         check_state(site.paths.state)
     except AuroraError as error:
         raise click.ClickException(str(error)) from None

@@ -2,6 +2,7 @@
 
 import sys
 
+from aurora_cli import process
 from aurora_cli.main import main as command  # needs Click alone; a verb is loaded when it is called
 
 _OWN_PACKAGES = ("aurora_platform", "aurora_cli", "aurora_assets", "resources", "sensors", "schedules")
@@ -9,6 +10,7 @@ _OWN_PACKAGES = ("aurora_platform", "aurora_cli", "aurora_assets", "resources", 
 
 def main() -> None:
     """Run the command."""
+    process.is_program = True
     try:
         command(prog_name="aurora")
     except ModuleNotFoundError as error:

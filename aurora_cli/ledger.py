@@ -1,5 +1,9 @@
 """``aurora ledger``: show which files were copied to the archive, are queued, or are parked; and rebuild the ledger."""
 
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import click
@@ -12,16 +16,17 @@ from aurora_platform.archive.stores import Records
 from aurora_platform.config.archive import Archive
 from aurora_platform.config.site import Site
 from aurora_platform.errors import AuroraError
-from aurora_platform.layout import ArchiveLayout
+from aurora_platform.layout import ArchiveLayout, Layout
 from aurora_platform.text import counted, human_size
 from aurora_platform.transport.connections import Connections
 
 
 @click.command()
 @click.option("--rebuild", "is_rebuilt", is_flag=True, help="Fill it from the local and the archive tree.")
+@click.option("--dry-run", is_flag=True, help="With --rebuild: only show what would be found.")
 @click.option("--retry", "is_retried", is_flag=True, help="Queue the parked files again.")
 @click.pass_obj
-def ledger(file: Path | None, is_rebuilt: bool, is_retried: bool) -> None:
+def ledger(file: Path | None, is_rebuilt: bool, dry_run: bool, is_retried: bool) -> None:
     """Show the ledger: files copied to the archive, verified, queued and parked.
 
     A file is parked when its copy has failed too often (`archive.max_attempts`). The ledger is not evidence and may be
@@ -34,8 +39,10 @@ def ledger(file: Path | None, is_rebuilt: bool, is_retried: bool) -> None:
     """
     site = load_site_or_exit(file)
     archive = require_archive(site)
+    if dry_run and (not is_rebuilt or is_retried):
+        raise click.UsageError("--dry-run is for --rebuild alone")
     try:
-        with Records(site).ledger() as ledger:
+        with _copied_ledger(site) if dry_run else Records(site).ledger() as ledger:
             if is_rebuilt:
                 _rebuild(site, archive, ledger)
             if is_retried:
@@ -45,6 +52,26 @@ def ledger(file: Path | None, is_rebuilt: bool, is_retried: bool) -> None:
             _show(archive, ledger)
     except (AuroraError, OSError) as error:
         raise click.ClickException(describe_error(error)) from None
+
+
+@contextmanager
+def _copied_ledger(site: Site) -> Iterator[Ledger]:
+    """A copy of the ledger that is removed at the end; an empty one where it cannot be read."""
+    source = Layout.of(site).ledger
+    with tempfile.TemporaryDirectory(prefix="aurora-ledger-") as directory:
+        copy = Path(directory) / source.name
+        try:
+            with (
+                closing(sqlite3.connect(f"{source.as_uri()}?mode=ro", uri=True)) as old,
+                closing(sqlite3.connect(copy)) as new,
+            ):
+                old.backup(new)
+        except sqlite3.Error:  # missing or damaged: what a rebuild would begin with is empty
+            copy.unlink(missing_ok=True)
+        with Ledger(copy) as ledger:
+            ledger.add_archive(require_archive(site).name)
+            yield ledger
+    print_line("nothing was changed")
 
 
 def _rebuild(site: Site, archive: Archive, ledger: Ledger) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from aurora_cli import process
 from aurora_cli.lazy_group import LazyGroup, Verb
 
 VERBS = {
@@ -32,6 +33,13 @@ VERBS = {
     ),
     "ledger": Verb(
         "aurora_cli.ledger:ledger", "Show the ledger: files copied to the archive, verified, queued and parked."
+    ),
+    "catalog": Verb(
+        "aurora_cli.catalog:catalog",
+        "Show the camera's catalogue: rows, newest file, and whether every page of it can be read.",
+    ),
+    "evidence": Verb(
+        "aurora_cli.evidence:evidence", "Show the evidence: what is recorded of the files of each stream."
     ),
     "repair": Verb(
         "aurora_cli.repair:repair", "Repair wrong files of STREAM on one day, in the local copy and in the archive."
@@ -75,4 +83,5 @@ def main(ctx: click.Context, file: Path | None) -> None:
 
 
 if __name__ == "__main__":
+    process.is_program = True
     main(prog_name="aurora")

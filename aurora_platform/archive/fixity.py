@@ -74,6 +74,11 @@ class Evidence(Database):
     def _open_database(self, path: Path, script: str) -> None:
         self._open(path, _WAIT_SECONDS, script, SCHEMA, HOLDING)
 
+    def count_files(self) -> list[tuple[str, Side, int, int]]:
+        """Count the recorded files per stream and side, and those of them with a checksum."""
+        counted = "SELECT stream, side, count(*), count(sha256) FROM file GROUP BY stream, side ORDER BY stream, side"
+        return self._db.execute(counted).fetchall()
+
     def set_location(self, stream: str, side: Side, base: str) -> None:
         """Store the location of a side; a new location deletes its listings and checksums, which are of the old one."""
         stored = self._db.execute("SELECT base FROM place WHERE stream = ? AND side = ?", (stream, side)).fetchone()

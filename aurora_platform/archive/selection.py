@@ -19,6 +19,7 @@ from aurora_platform.archive.upload_tree import database_mtime
 from aurora_platform.config.site import Site
 from aurora_platform.config.streams import Stream
 from aurora_platform.fs.atomic import is_copy_name
+from aurora_platform.fs.sqlite_errors import damage_mark
 from aurora_platform.fs.versions import DIRECTORY, FileVersion
 from aurora_platform.layout import (
     CATALOG,
@@ -41,6 +42,7 @@ from aurora_platform.transport.name_store import NameStore
 
 # The platform's own names at the root of the camera's products. The archive has the images that the pixels are made of.
 _OURS_OF_CAMERA = OUR_DIRECTORIES | {CLIPS, CameraLayout(Path(), Path()).store.name, f"{CATALOG}-wal", f"{CATALOG}-shm"}
+_OURS_OF_CAMERA |= {damage_mark(Path(CATALOG)).name}
 # The health files are staged beside themselves.
 _OURS_BELOW = tuple(f"{OPS_MONITOR}/{part}/{STAGING}/" for part in ("health", "alerts"))
 _DATED = {VIDEOS: re.compile(r"([0-9]{8})\.mp4"), THUMBNAILS: re.compile("([0-9]{8})")}

@@ -36,7 +36,7 @@ _CHECKPOINT_SECONDS = 2
 # The log is merged at the end. Only a backfill of many days reaches this number of pages (4 kB each) earlier.
 _AUTOCHECKPOINT_PAGES = 10_000
 
-_COLUMNS = (
+COLUMNS = (
     "raw_path", "image_type", "media_kind", "mime_type", "stream", "label", "time_utc", "time_epoch_ns", "day_utc",
     "relative_path", "filename", "width", "height", "size_bytes", "mtime_ns", "indexed_at",
 )  # fmt: skip
@@ -47,7 +47,7 @@ HOLDING = Holding(
     is_cache=False,
 )
 _NO_CATALOG = "there is no catalogue yet. Materialize wxcam/catalog for a day first."
-_UPSERT = f"INSERT OR REPLACE INTO images ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
+_UPSERT = f"INSERT OR REPLACE INTO images ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
 _MEDIA_COLUMNS = "relative_path, image_type, media_kind, time_epoch_ns, width, height, raw_path, size_bytes, mtime_ns"
 _BY_TIME = "ORDER BY time_epoch_ns, raw_path"
 
@@ -125,7 +125,12 @@ def _refuse_if_damaged(catalog: Path) -> None:
         with explaining(catalog, HOLDING):
             if reason := what_is_wrong(catalog, SCHEMA):
                 raise CatalogError(damaged(catalog, reason, HOLDING))
-        mark.unlink(missing_ok=True)
+        forget_damage(catalog)
+
+
+def forget_damage(catalog: Path) -> None:
+    """Remove the mark of a catalogue that was made again."""
+    damage_mark(catalog).unlink(missing_ok=True)
 
 
 def _checkpoint(db: sqlite3.Connection, catalog: Path) -> None:
