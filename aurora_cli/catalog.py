@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from datetime import UTC, datetime
-from itertools import count
 from pathlib import Path
 
 import click
@@ -80,10 +80,17 @@ def _rebuild(site: Site, workspace: CameraWorkspace, *, is_applied: bool) -> Non
         print_line("nothing was changed; with --apply it is made again")
         return
     open_state_or_exit(site)
-    with ProgressBars.on_terminal() as bars, bars.show_bar("images and clips") as bar:
-        bar.set_total(sum(plan.sizes))
-        done = count()
-        made = rebuild(workspace, plan, lambda _: bar.update(sum(plan.sizes[: next(done) + 1])))
+    with ProgressBars.on_terminal() as bars, ExitStack() as stack:
+        bar, sizes = stack.enter_context(bars.show_bar("images and clips")) if bars.are_enabled else None, list[int]()
+        if bar is not None:
+            bar.set_total(sum(plan.sizes))
+
+        def advance(size: int) -> None:
+            sizes.append(size)
+            if bar is not None:
+                bar.update(sum(sizes))
+
+        made = rebuild(workspace, plan, advance)
     print_line(f"{workspace.layout.catalog}: {counted(made.rows, 'row')}, {made.kept_rows} of them taken over", "green")
     if made.earlier is not None:
         print_line(f"the old one is {made.earlier}: delete it when nothing is missing")

@@ -19,6 +19,8 @@ from aurora_platform.errors import AuroraError, NewerError
 from aurora_platform.fs.sqlite import Schema
 from aurora_platform.fs.sqlite_aside import moved_aside, what_is_wrong
 from aurora_platform.fs.sqlite_errors import Holding, check_whole, damage_mark, damaged, describe, explaining
+from aurora_platform.health.models import Check
+from aurora_platform.health.models import Level as HealthLevel
 from aurora_platform.layout import WXCAM, Layout
 from aurora_platform.operations.audit_result import AuditLine, Level
 from aurora_platform.text import human_size
@@ -106,3 +108,17 @@ def _header(file: Path) -> str:
         except sqlite3.DatabaseError as error:
             return str(error)
     return ""
+
+
+def database_checks(site: Site) -> Iterator[Check]:
+    """The databases for the health of a site: red where readers see a damaged one; nothing if all is well.
+
+    Each is opened, and read whole only if an error has marked it as damaged.
+    """
+    for component, job in audits(site).items():
+        for line in job():
+            if line.level in (Level.FAIL, Level.WARN):
+                level = HealthLevel.RED if line.level is Level.FAIL else HealthLevel.AMBER
+                step = line.next_step or "run aurora audit"
+                details = f"Stage: platform. Next: {step}. Runbook: `a damaged database`"
+                yield Check(level=level, component=f"database {component}", message=line.what, details=details)

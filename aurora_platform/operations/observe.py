@@ -9,11 +9,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from aurora_platform import health
+from aurora_platform.concurrency import run_concurrently
 from aurora_platform.config.site import Site
 from aurora_platform.health.assessment import assess
 from aurora_platform.health.models import Assessment, Check, Platform, Snapshot
 from aurora_platform.health.snapshot import HostCommand, Orchestrator, take_snapshot
 from aurora_platform.layout import Layout
+from aurora_platform.operations.audit_databases import database_checks
 from aurora_platform.transport.connections import Connections
 from aurora_platform.transport.known_hosts_copy import copied_known_hosts
 
@@ -56,7 +58,14 @@ def observe(
             fetch=health.page_probe.PageProbe(site.health.within.total_seconds() / 3),
             dagster_version=_dagster_version(),
         )
-    return snapshot, assess(snapshot, site.health, site.endpoints, extra_checks)
+    return snapshot, assess(snapshot, site.health, site.endpoints, [*extra_checks, *_database_checks(site)])
+
+
+def _database_checks(site: Site) -> list[Check]:
+    """The checks of the databases; a disk that does not answer has a line of its own."""
+    found = run_concurrently({"databases": lambda: list(database_checks(site))}, site.health.within.total_seconds() / 3)
+    checks = found["databases"]
+    return [] if isinstance(checks, Exception) else checks
 
 
 def _dagster_version() -> str:
