@@ -48,6 +48,7 @@ def test_the_help_of_the_command_loads_no_verb_and_nothing_of_the_library() -> N
     assert {name for name in loaded if name.startswith("aurora_")} == {
         "aurora_cli",
         "aurora_cli.main",
+        "aurora_cli.process",
         "aurora_cli.lazy_group",
     }
     assert sorted(packages & (HEAVY | {"dagster", "pydantic", "rich", "yaml"})) == []
@@ -62,5 +63,12 @@ def test_the_status_of_a_local_site_loads_no_heavy_library(arguments: list[str],
     assert "aurora_cli.status" in loaded
     assert sorted({name.split(".")[0] for name in loaded} & (HEAVY | {"dagster"})) == []
     assert {name for name in loaded if name.startswith(("aurora_cli.", "aurora_assets", "resources"))} <= {
-        *("aurora_cli.main", "aurora_cli.lazy_group", "aurora_cli.status", "aurora_cli.console", "aurora_cli.context")
+        *(
+            "aurora_cli.main",
+            "aurora_cli.process",
+            "aurora_cli.lazy_group",
+            "aurora_cli.status",
+            "aurora_cli.console",
+            "aurora_cli.context",
+        )
     }
