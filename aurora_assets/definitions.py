@@ -15,7 +15,6 @@ from aurora_assets.mirror.checks import raw_checks
 from aurora_assets.policies import with_policies
 from aurora_assets.tools_job import tools_jobs
 from aurora_platform.config.site import Site, load_site
-from aurora_platform.fs.atomic import tighten_umask
 from resources.archive_hosts import ArchiveHostsResource
 from resources.hosts import HostsResource
 from resources.mailer import MailerResource
@@ -52,7 +51,5 @@ def build(site: Site) -> Definitions:
     return definitions
 
 
-_site = load_site()
-tighten_umask(_site.umask)  # of the code server, and of each run
-defs = build(_site)
+defs = build(load_site())
 garbage_collection.resume()
