@@ -38,6 +38,7 @@ soak-short: export SOAK_SILENCE ?= 2
 soak-short: export SOAK_SMALL ?= 5000
 soak-short: export SOAK_LARGE ?= 2
 soak-short: export LARGE_PRODUCT_GB ?= 1
+soak-short: export SOAK_CALLS ?= 40
 soak-short: soak ## run the slow lanes with fewer hours, days, files and kills (seven minutes); not recorded
 
 ui: setup ## run the Dagster UI on http://127.0.0.1:3000 (PORT=...) and the daemon; Ctrl-C ends both

@@ -26,6 +26,7 @@ settings.load_profile("aurora")
 # The longest files start first, so that no worker runs one of them alone at the end (pyproject.toml has
 # --no-loadscope-reorder; without it the files with the fewest tests would be last).
 _FIRST = (
+    *("test_ui.py", "test_disk_errors.py", "test_late_days.py"),
     *("test_killed_runs.py", "test_subjects.py", "test_archive_assets.py", "test_status.py", "test_newer_state.py"),
     *(
         "test_hosts.py",
