@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import random
 import re
 import shutil
 import sqlite3
@@ -178,3 +179,19 @@ def _meaning(path: Path) -> bytes:
     if path.suffix in (".yaml", ".tsv") or "history" in path.parts:
         return b""  # they hold times of this run
     return _TIMES.sub(b"TIME", path.read_bytes()) if path.suffix == ".json" else path.read_bytes()
+
+
+MOST = int(os.environ.get("SOAK_CALLS", "100000"))
+"""Calls of one step, or of a part of it, that a test lets fail; `make soak-short` tries fewer."""
+_SEED = 18
+
+
+def let_each_call_fail(directory: Path, step: str, part: int = 0, parts: int = 1) -> None:
+    """Let each call of a step fail once, in each way in which a disk fails; or those of one of some equal parts."""
+    with Sweep(directory) as sweep:
+        faults = [fault for fault in sweep.kinds() if fault.step == step][part::parts]
+        random.Random(_SEED).shuffle(faults)
+        outcomes = [sweep.strike(fault) for fault in faults[:MOST]]
+    assert [f"{outcome.fault}: {outcome.wrong}" for outcome in outcomes if outcome.wrong] == []
+    # A call that a run makes only sometimes may not come again.
+    assert sum(outcome.has_struck for outcome in outcomes) >= len(outcomes) * 0.9 > 0
