@@ -92,6 +92,10 @@ def _rebuild(site: Site, workspace: CameraWorkspace, *, is_applied: bool) -> Non
 
         made = rebuild(workspace, plan, advance)
     print_line(f"{workspace.layout.catalog}: {counted(made.rows, 'row')}, {made.kept_rows} of them taken over", "green")
+    if made.lost_days:
+        print_line(
+            f"rows of files that are here no more could not be read of {', '.join(made.lost_days[:5])}", "yellow"
+        )
     if made.earlier is not None:
         print_line(f"the old one is {made.earlier}: delete it when nothing is missing")
 
@@ -100,8 +104,7 @@ def _show_plan(plan: CatalogPlan) -> None:
     days = f" from {plan.days[0]} to {plan.days[-1]}" if plan.days else ""
     files = f"{counted(plan.files, 'file')} of {counted(len(plan.days), 'day')}{days}"
     print_line(f"would open {files} ({human_size(sum(plan.sizes))})")
-    if plan.unreadable:
-        lost = "rows of files that are in no raw tree any more cannot be taken over"
-        print_line(f"the old catalogue cannot be read ({plan.unreadable}): {lost}", "yellow")
-    else:
-        print_line(f"would take over {counted(plan.kept_rows, 'row')} of files that are in no raw tree any more")
+    print_line(f"would take over {counted(plan.kept_rows, 'row')} of files that are in no raw tree any more")
+    if plan.lost_days:
+        lost = ", ".join(plan.lost_days[:5])
+        print_line(f"such rows of {lost} cannot be taken over: the old catalogue cannot be read there", "yellow")

@@ -10,12 +10,15 @@ import click
 
 from aurora_cli.console import print_line, print_table
 from aurora_cli.context import describe_error, load_site_or_exit, require_archive
-from aurora_platform.archive.ledger import Ledger
+from aurora_platform.archive.ledger import HOLDING, Ledger
+from aurora_platform.archive.ledger_tables import SCHEMA
 from aurora_platform.archive.rebuild_ledger import rebuild
 from aurora_platform.archive.stores import Records
 from aurora_platform.config.archive import Archive
 from aurora_platform.config.site import Site
-from aurora_platform.errors import AuroraError
+from aurora_platform.errors import AuroraError, LedgerError
+from aurora_platform.fs.sqlite_aside import inode_of, move_aside, what_is_wrong
+from aurora_platform.fs.sqlite_errors import describe, is_damage
 from aurora_platform.layout import ArchiveLayout, Layout
 from aurora_platform.text import counted, human_size
 from aurora_platform.transport.connections import Connections
@@ -42,6 +45,8 @@ def ledger(file: Path | None, is_rebuilt: bool, dry_run: bool, is_retried: bool)
     if dry_run and (not is_rebuilt or is_retried):
         raise click.UsageError("--dry-run is for --rebuild alone")
     try:
+        if is_rebuilt and not dry_run:
+            _move_aside_if_damaged(Layout.of(site).ledger)
         with _copied_ledger(site) if dry_run else Records(site).ledger() as ledger:
             if is_rebuilt:
                 _rebuild(site, archive, ledger)
@@ -52,6 +57,12 @@ def ledger(file: Path | None, is_rebuilt: bool, dry_run: bool, is_retried: bool)
             _show(archive, ledger)
     except (AuroraError, OSError) as error:
         raise click.ClickException(describe_error(error)) from None
+
+
+def _move_aside_if_damaged(path: Path) -> None:
+    inode = inode_of(path)
+    if inode and (reason := what_is_wrong(path, SCHEMA)):
+        print_line(f"{path} is damaged ({reason}): moved to {move_aside(path, inode, reason)}", "yellow")
 
 
 @contextmanager
@@ -66,7 +77,10 @@ def _copied_ledger(site: Site) -> Iterator[Ledger]:
                 closing(sqlite3.connect(copy)) as new,
             ):
                 old.backup(new)
-        except sqlite3.Error:  # missing or damaged: what a rebuild would begin with is empty
+        except sqlite3.Error as error:
+            if source.exists() and not is_damage(error):
+                raise LedgerError(describe(error, source, HOLDING)) from None
+            print_line("there is no ledger that can be read: a rebuild would begin with an empty one", "yellow")
             copy.unlink(missing_ok=True)
         with Ledger(copy) as ledger:
             ledger.add_archive(require_archive(site).name)

@@ -29,6 +29,7 @@ _MODULE, _LOCATION = "aurora_assets.definitions", "aurora"
 _PORT_FREE_WITHIN = 5.0  # s, after a supervisor that was killed
 _DAEMON_ENDS_WITHIN = 60  # s, likewise
 _LONGEST_SOCKET = 90  # bytes of its directory; the kernel's limit for a socket's path is 107
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # whatever proxy the environment names
 _DEFAULTS = {
     # Ticks run in threads of the code server; Dagster's default is only four more than the number of cores.
     "DAGSTER_GRPC_MAX_WORKERS": "32",
@@ -49,7 +50,7 @@ _DEFAULTS = {
     metavar="NAME[:PORT]",
     help="A further name in the address bar of browsers, as behind a proxy or a tunnel; may be repeated.",
 )
-@click.option("--read-only", is_flag=True, help="Only the web server, which shows all and changes nothing.")
+@click.option("--read-only", is_flag=True, help="Without the daemon: a UI that shows all and changes nothing.")
 @click.option("--open", "is_open", is_flag=True, help="With --read-only: ask visitors for no password.")
 @click.pass_obj
 def ui(file: Path | None, port: int, host: str, names: tuple[str, ...], read_only: bool, is_open: bool) -> None:
@@ -64,6 +65,8 @@ def ui(file: Path | None, port: int, host: str, names: tuple[str, ...], read_onl
     Example: AURORA_UI_TOKEN=$(openssl rand -hex 24) aurora ui --host 0.0.0.0 --name sky.example.org
     """
     load_site_or_exit(file)
+    if is_open and not read_only:
+        raise click.UsageError("--open is for --read-only: who may change something is asked for a password")
     home = _dagster_home()
     try:
         Access.of(host, port, names, os.environ.get(ASKED_FOR, ""), is_read_only=read_only, is_open=is_open)
@@ -184,7 +187,7 @@ def _answers(host: str, port: int) -> bool:
     """Whether the web server answers anything: it may ask for a name or a password that we do not have."""
     name = f"[{_reachable(host)}]" if ":" in host else _reachable(host)
     try:
-        urllib.request.urlopen(f"http://{name}:{port}/server_info", timeout=2).close()
+        _DIRECT.open(f"http://{name}:{port}/server_info", timeout=2).close()
     except urllib.error.HTTPError:
         return True
     except OSError:

@@ -10,20 +10,26 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import platform
 import re
 import sqlite3
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from aurora_platform.errors import AuroraError
 from aurora_platform.fs.atomic import copy_name, nearest, publish_text, remove
 from aurora_platform.fs.links import hard_link
+from aurora_platform.fs.locks import hold_lock
 from aurora_platform.fs.mtimes import MtimeResolution, measure_resolution
 from aurora_platform.fs.trees import exchange
 
 MOUNTS = Path("/proc/thread-self/mountinfo")
+_WAIT = timedelta(seconds=20)  # for another program that writes the record
+_KILLED_BEFORE = 3600.0  # s; an older trial directory is of a program that was killed
 _MOST_DIRECTORIES = 100  # to which a rename is tried
 
 
@@ -85,7 +91,11 @@ def measure(directory: Path) -> Abilities:
 
 @contextmanager
 def _trial_directory(directory: Path) -> Iterator[Path]:
-    trial = directory / copy_name(f"trial.{os.getpid()}")  # a hidden name that no listing of ours takes for a file
+    for old in directory.glob(copy_name("trial.*")):
+        if time.time() - old.lstat().st_mtime > _KILLED_BEFORE:
+            remove(old)
+    # A hidden name that no listing of ours takes for a file; other machines may have mounted the same directory.
+    trial = directory / copy_name(f"trial.{platform.node()}.{os.getpid()}")
     remove(trial)
     trial.mkdir()
     try:
@@ -109,7 +119,7 @@ def _has_exchange(trial: Path) -> bool:
 
 
 def _has_locks(trial: Path) -> bool:
-    with (trial / "locked").open("wb") as one, (trial / "locked").open("rb") as other:
+    with (trial / "locked").open("wb") as one, (trial / "locked").open("r+b") as other:
         try:
             fcntl.flock(one, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -118,6 +128,8 @@ def _has_locks(trial: Path) -> bool:
             fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return True
+        except OSError:
+            return False
         return False  # both hold it: the locks mean nothing
 
 
@@ -140,7 +152,7 @@ def _find_apart(directory: Path, trial: Path) -> Iterator[str]:
     with os.scandir(directory) as entries:
         names = sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
     for name in [name for name in names if name != trial.name][:_MOST_DIRECTORIES]:
-        file, target = trial / "renamed", directory / name / copy_name(f"trial.{os.getpid()}")
+        file, target = trial / "renamed", directory / name / trial.name
         file.touch()
         try:
             file.rename(target)
@@ -196,7 +208,7 @@ def _unescape(text: str) -> str:
 
 def quota_of(directory: Path) -> Quota | None:
     """The quota of CephFS that a directory is under: the one with the least room; None without any."""
-    found = []
+    found, directory = [], directory.resolve()
     for place in (directory, *directory.parents):
         with suppress(OSError, ValueError):
             limit = int(os.getxattr(place, "ceph.quota.max_bytes"))
@@ -233,8 +245,9 @@ class FileSystemRecords:
     def learn_anew(self, directory: Path) -> Abilities:
         """Try what a directory gives, and record it; the directory must exist."""
         found, mount = measure(directory), mount_of(directory).identity
-        entries = {**self._read(), str(directory): {"mount": mount, **asdict(found)}}
-        publish_text(json.dumps(entries, indent=1, sort_keys=True) + "\n", self.file)
+        with hold_lock(self.file.parent, f".{self.file.stem}", _WAIT):
+            entries = {**self._read(), str(directory): {"mount": mount, **asdict(found)}}
+            publish_text(json.dumps(entries, indent=1, sort_keys=True) + "\n", self.file)
         return found
 
     def _read(self) -> Mapping[str, object]:

@@ -36,26 +36,26 @@ def hold_shared(lock_file: Path, wait: timedelta) -> Iterator[None]:
     lock_file.parent.mkdir(parents=True, exist_ok=True)
     with naming(lock_file):
         handle = os.open(lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        until = time.monotonic() + wait.total_seconds()
+        while not _lock_shared(handle, lock_file):
+            if time.monotonic() >= until:
+                raise BusyError(
+                    f"{lock_file}: another program holds this lock, the timer of an older system for example; "
+                    f"`fuser -v {lock_file}` shows it. Only one of the two may copy: turn one off."
+                )
+            time.sleep(_POLL)
+        token = INHERITED.set((*INHERITED.get(), handle))
         try:
-            until = time.monotonic() + wait.total_seconds()
-            while not _lock_shared(handle, lock_file):
-                if time.monotonic() >= until:
-                    raise BusyError(
-                        f"{lock_file}: another program holds this lock, the timer of an older system for example; "
-                        f"`fuser -v {lock_file}` shows it. Only one of the two may copy: turn one off."
-                    )
-                time.sleep(_POLL)
-            token = INHERITED.set((*INHERITED.get(), handle))
-            try:
-                yield
-            finally:
-                INHERITED.reset(token)
+            yield
         finally:
-            os.close(handle)
+            INHERITED.reset(token)
+    finally:
+        os.close(handle)
 
 
 def _lock_shared(handle: int, lock_file: Path) -> bool:
-    with _explain_missing_locks(lock_file):
+    with naming(lock_file), _explain_missing_locks(lock_file):
         try:
             fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from aurora_platform.fs.atomic import flush, publish_text
 from aurora_platform.fs.locks import hold_lock
-from aurora_platform.fs.sqlite_errors import beside, check_whole, damage_mark
+from aurora_platform.fs.sqlite_errors import beside, check_whole, damage_mark, open_to_look
 
 _log = logging.getLogger(__name__)
 ASIDE = "damaged"
@@ -23,6 +23,8 @@ _WAIT = timedelta(seconds=60)
 class HasTables(Protocol):
     """The part of a schema that tells which tables a database lacks."""
 
+    @property
+    def version(self) -> int: ...
     def missing_from(self, db: sqlite3.Connection) -> list[str]: ...
 
 
@@ -38,8 +40,10 @@ def what_is_wrong(path: Path, schema: HasTables) -> str:
     """Read a whole database: an empty text, or what is damaged or missing in it."""
     if reason := check_whole(path):
         return reason
-    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
-        missing = schema.missing_from(db)
+    with closing(open_to_look(path)) as db:
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        # One of an earlier version lacks what its next writer adds.
+        missing = schema.missing_from(db) if version == schema.version else []
     return f"no such table or column: {', '.join(missing[:5])}" if missing else ""
 
 

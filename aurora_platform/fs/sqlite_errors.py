@@ -126,6 +126,23 @@ def beside(path: Path) -> tuple[Path, ...]:
     return (path, *(path.with_name(f"{path.name}{suffix}") for suffix in ("-wal", "-shm", "-journal")))
 
 
+def open_to_look(path: Path, wait: float = 10) -> sqlite3.Connection:
+    """Open a database for reading, beside programs that write to it; a read-only copy without its log as it is."""
+    location = path.absolute().as_uri()
+    db = sqlite3.connect(f"{location}?mode=ro", uri=True, timeout=wait)
+    try:
+        db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
+    except sqlite3.OperationalError as error:
+        # SQLite cannot make its files beside a copy in a directory that is read-only; nobody writes such a copy.
+        if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
+            raise
+        db.close()
+        return sqlite3.connect(f"{location}?mode=ro&immutable=1", uri=True, timeout=wait)
+    except sqlite3.DatabaseError:
+        pass  # damage: the caller meets it again, and says so
+    return db
+
+
 def check_whole(path: Path) -> str:
     """Read a whole database: an empty text, or what is wrong with it. It writes nothing beside it.
 
@@ -134,9 +151,7 @@ def check_whole(path: Path) -> str:
     sqlite3.OperationalError
         If another program holds it, or the disk fails.
     """
-    log = path.with_name(f"{path.name}-wal")
-    how = "mode=ro" if log.exists() and log.stat().st_size else "mode=ro&immutable=1"
-    db = sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, timeout=10)
+    db = open_to_look(path)
     try:
         rows = db.execute("PRAGMA integrity_check(3)").fetchall()
     except sqlite3.DatabaseError as error:

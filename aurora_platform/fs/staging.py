@@ -38,6 +38,7 @@ class Staging:
                 with naming(path):
                     yield path
             finally:
+                restore(path)
                 remove(path)
 
     def sweep(self) -> int:

@@ -2,7 +2,7 @@
 
 ``rename`` cannot replace a directory that is not empty; ``renameat2`` can exchange two in one step. A file system
 without it (NFS, CIFS, many FUSE file systems) gets two renames. Between them the name is missing for a moment. If the
-program is killed just there, a pointer beside the staged directory tells what the next one has to put back.
+program is killed just there, a pointer beside the staged directory tells the next one where to end it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 # The last two: an old client of FUSE drops the flag, and the plain rename fails at a directory that is not empty.
 _NO_EXCHANGE = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTEMPTY, errno.EEXIST)
-_POINTER, _EARLIER = ".pointer", ".earlier"
+_POINTER = ".pointer"
 
 
 def publish_tree(staged: Path, target: Path) -> None:
@@ -33,7 +33,7 @@ def publish_tree(staged: Path, target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         flush(staged)
         if not os.path.lexists(target):
-            _rename(staged, target)
+            _move(staged, target)
         elif not exchange(staged, target):
             _replace(staged, target)
         flush(target.parent)
@@ -55,29 +55,37 @@ def exchange(one: Path, other: Path) -> bool:
 
 
 def _replace(staged: Path, target: Path) -> None:
-    """Put ``staged`` in the place of ``target`` by renames; :func:`restore` undoes the first half."""
-    pointer, earlier = _pointer_of(staged), _earlier_of(staged)
-    remove(earlier)
+    """Put ``staged`` in the place of ``target`` by renames beside it; :func:`restore` undoes or ends what was begun.
+
+    First everything of the new version is beside its final place; from then on only names of one directory change.
+    """
+    pointer, new, earlier = _pointer_of(staged), _new_of(target), _earlier_of(target)
     draft = pointer.with_name(f"{pointer.name}.new")
     draft.write_text(str(target))
     publish_file(draft, pointer)
-    _rename(target, earlier)
-    flush(earlier.parent)
-    _rename(staged, target)
-    flush(target.parent)
-    _rename(earlier, staged)
+    try:
+        _move(staged, new)
+        target.rename(earlier)
+        new.rename(target)
+        flush(target.parent)
+        _move(earlier, staged)
+    except BaseException:
+        with suppress(OSError):  # the next program does it: it finds the pointer
+            restore(staged)
+        raise
     pointer.unlink()
 
 
-def _rename(source: Path, target: Path) -> None:
-    """Rename a directory; between two file systems or quotas, by a copy that gets the name when it is complete."""
+def _move(source: Path, target: Path) -> None:
+    """Move a directory; between two file systems or quotas, by a copy that has the name when it is complete."""
+    remove(target)
     try:
         source.rename(target)
         return
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-    copy = target.with_name(copy_name(target.name))
+    copy = _copy_of(target)
     remove(copy)
     try:
         shutil.copytree(source, copy, symlinks=True)
@@ -99,26 +107,43 @@ def flush_tree(directory: Path) -> None:
 
 
 def restore(staged: Path) -> None:
-    """Finish or undo what a killed :func:`publish_tree` of ``staged`` has begun; the caller holds its lock."""
-    pointer, earlier = _pointer_of(staged), _earlier_of(staged)
+    """End or undo what a killed :func:`publish_tree` of ``staged`` has begun; the caller holds its lock.
+
+    Without a target, the new version was complete: its names changed last.
+    """
+    pointer = _pointer_of(staged)
     with suppress(FileNotFoundError, NotADirectoryError):
         target = Path(pointer.read_text())
-        if target.is_absolute() and os.path.lexists(earlier) and not os.path.lexists(target):
-            _rename(earlier, target)
-            flush(target.parent)
-    remove(earlier)
+        new, earlier = _new_of(target), _earlier_of(target)
+        if not os.path.lexists(target):
+            for candidate in (new, earlier):
+                if os.path.lexists(candidate):
+                    candidate.rename(target)
+                    flush(target.parent)
+                    break
+        if os.path.lexists(target):
+            for left in (new, earlier, _copy_of(new)):
+                remove(left)
     remove(pointer)
     remove(pointer.with_name(f"{pointer.name}.new"))
 
 
 def owner_of(name: str) -> str:
     """The name of the staged directory that an entry beside it belongs to."""
-    return name.removesuffix(".new").removesuffix(_POINTER).removesuffix(_EARLIER)
+    return name.removesuffix(".new").removesuffix(_POINTER)
 
 
 def _pointer_of(staged: Path) -> Path:
     return staged.with_name(f"{staged.name}{_POINTER}")
 
 
-def _earlier_of(staged: Path) -> Path:
-    return staged.with_name(f"{staged.name}{_EARLIER}")
+def _copy_of(target: Path) -> Path:
+    return target.with_name(copy_name(target.name.removeprefix(".")))
+
+
+def _new_of(target: Path) -> Path:
+    return target.with_name(copy_name(f"{target.name}.new"))
+
+
+def _earlier_of(target: Path) -> Path:
+    return target.with_name(copy_name(f"{target.name}.earlier"))

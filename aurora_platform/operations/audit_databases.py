@@ -18,7 +18,16 @@ from aurora_platform.config.site import Site
 from aurora_platform.errors import AuroraError, NewerError
 from aurora_platform.fs.sqlite import Schema
 from aurora_platform.fs.sqlite_aside import moved_aside, what_is_wrong
-from aurora_platform.fs.sqlite_errors import Holding, check_whole, damage_mark, damaged, describe, explaining
+from aurora_platform.fs.sqlite_errors import (
+    Holding,
+    check_whole,
+    damage_mark,
+    damaged,
+    describe,
+    explaining,
+    is_damage,
+    open_to_look,
+)
 from aurora_platform.health.models import Check
 from aurora_platform.health.models import Level as HealthLevel
 from aurora_platform.layout import WXCAM, Layout
@@ -64,7 +73,7 @@ def _audit_one(component: str, path: Path, schema: Schema, holding: Holding, dee
 
 def _open_and_compare(path: Path, schema: Schema) -> str:
     """Open a database and read its tables; an empty text, or what is wrong."""
-    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=10)) as db:
+    with closing(open_to_look(path)) as db:
         try:
             schema.check(db, path)
         except NewerError:
@@ -77,14 +86,17 @@ def _open_and_compare(path: Path, schema: Schema) -> str:
 def _audit_dagster(deep: bool) -> Iterator[AuditLine]:
     home = os.environ.get("DAGSTER_HOME")
     files = sorted(Path(home).rglob("*.db"), key=lambda file: -file.stat().st_mtime) if home else []
-    wrong = []
+    wrong, unread = [], []
     for file in files[:_MOST_OF_DAGSTER]:
         try:
             reason = check_whole(file) if deep else _header(file)
-        except sqlite3.Error as error:
-            reason = describe(error, file, _DAGSTER)
+        except sqlite3.Error as error:  # in use, or not allowed: no damage
+            unread.append(describe(error, file, _DAGSTER))
+            continue
         if reason:
             wrong.append(f"{file}: {reason}")
+    if unread:
+        yield AuditLine("Dagster's records", Level.WARN, f"{len(unread)} were not read: {unread[0]}", "try again")
     if wrong:
         what = f"{len(wrong)} of {len(files)} are damaged: {'; '.join(wrong[:3])}"
         step = (
@@ -100,13 +112,13 @@ def _header(file: Path) -> str:
     """Read the first page of a database: an empty text, or what is wrong with it."""
     if not file.stat().st_size:
         return ""
-    log = file.with_name(f"{file.name}-wal")
-    how = "mode=ro" if log.exists() and log.stat().st_size else "mode=ro&immutable=1"
-    with closing(sqlite3.connect(f"{file.absolute().as_uri()}?{how}", uri=True, timeout=1)) as db:
+    with closing(open_to_look(file, wait=1)) as db:
         try:
             db.execute("SELECT count(*) FROM sqlite_master").fetchone()
         except sqlite3.DatabaseError as error:
-            return str(error)
+            if is_damage(error):
+                return str(error)
+            raise
     return ""
 
 

@@ -12,7 +12,7 @@ from aurora_platform.config.site import Site
 from aurora_platform.errors import AuroraError
 from aurora_platform.fs.abilities import MOUNTS, Abilities, FileSystemRecords, describe_mtimes, mount_of, quota_of
 from aurora_platform.fs.disk_errors import describe_os_error
-from aurora_platform.layout import INCOMING, STAGING, ArchiveLayout, Layout
+from aurora_platform.layout import WXCAM, ArchiveLayout, Layout
 from aurora_platform.operations.audit_result import AuditLine, Level, level_by_limits
 from aurora_platform.text import human_size
 
@@ -29,6 +29,8 @@ def grounds_of(site: Site) -> dict[str, Path]:
     layout = Layout.of(site)
     found = {"raw": layout.raw, **{f"raw of {name}": layout.raw_root(name) for name in site.streams}}
     found |= {"products": layout.products, "state": layout.state, "manifests": layout.manifests}
+    if WXCAM in site.streams:
+        found["products of wxcam"] = layout.camera.products
     if site.archive and any(isinstance(host, ArchiveDirectory) for host in site.archive.hosts):
         archive = ArchiveLayout.of(site.archive)
         found |= {"archive raw": Path(archive.raw), "archive products": Path(archive.products)}
@@ -99,8 +101,8 @@ def _deficits(name: str, path: Path, found: Abilities) -> Iterator[tuple[Level, 
         yield Level.FAIL, "no file locks, so two runs could write the same file: every run refuses to begin"
     if not found.has_shared_memory and (is_state or name == "products"):
         yield Level.FAIL, "SQLite has no shared memory there, so its databases cannot be opened"
-    if apart := [entry for entry in found.apart if entry not in (INCOMING, STAGING)]:
-        where = ", ".join(str(path / entry) for entry in apart[:3])
+    if found.apart:
+        where = ", ".join(str(path / entry) for entry in found.apart[:3])
         yield Level.WARN, f"no rename into {where}, so each file there is written twice"
 
 

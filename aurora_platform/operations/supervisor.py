@@ -92,6 +92,8 @@ class Supervisor:
             If one ends or is not ready in time: that is no accident but a wrong setting.
         """
         for program in self.programs:
+            if self._is_over.is_set():
+                return
             program.start()
             until = time.monotonic() + program.ready_within
             while not self._is_over.is_set() and not program.is_ready():
@@ -114,12 +116,22 @@ class Supervisor:
                         _FIRST_PAUSE if now - program.started > _EARLY else min(2 * program.pause, _LONGEST_PAUSE)
                     )
                     start_at[program.name] = now + program.pause
-                    self.log(
+                    self._say(
                         f"the {program.name} has ended ({_describe(code)}); it starts again in {program.pause:.0f} s"
                     )
                 elif now >= start_at[program.name]:
                     start_at[program.name] = 0.0
-                    program.start()
+                    self._start_again(program)
+
+    def _start_again(self, program: Program) -> None:
+        try:
+            program.start()
+        except OSError as error:  # no memory, no process: just then the others must not end too
+            self._say(f"the {program.name} could not be started: {error.strerror}")
+
+    def _say(self, text: str) -> None:
+        with suppress(OSError):  # a closed terminal, a full disk: the programs go on
+            self.log(text)
 
 
 def _describe(code: int) -> str:

@@ -86,7 +86,7 @@ class Access:
         served |= {name.lower() if ":" in name.rpartition("]")[2] else f"{name.lower()}:{port}" for name in names}
         if not served:
             raise AuroraError(f"{host}: name the addresses that browsers use, with --name, because {host} is none.")
-        return cls(frozenset(served), token, is_read_only)
+        return cls(frozenset(served), "" if is_read_only and is_open else token, is_read_only)
 
 
 def _is_address(text: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,9 +18,13 @@ def copied_known_hosts(known_hosts: Path) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="aurora-", ignore_cleanup_errors=True) as directory:
         copy = Path(directory) / "known_hosts"
         try:
-            shutil.copyfile(known_hosts, copy)
+            content = known_hosts.read_bytes() if known_hosts.is_file() or not known_hosts.exists() else None
         except FileNotFoundError:
-            copy.touch()
-        except (OSError, shutil.SpecialFileError):
+            content = b""
+        except OSError:
+            content = None
+        if content is None:
             copy = known_hosts
+        else:
+            copy.write_bytes(content)
         yield copy
