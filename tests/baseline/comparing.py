@@ -31,7 +31,7 @@ LAYOUT_VERSION = "state/layout.json"
 NEW_PRODUCTS: frozenset[str] = frozenset()
 
 # Files that 0.1.1 did not write: the manifests of each day, and the counts of each verification.
-_NEW_FILES = re.compile(r"^(manifests/days|state/verified)/")
+_NEW_FILES = re.compile(r"^((manifests/days|state/verified)/|state/file_systems\.json$|state/\w+-sync\.lock$)")
 # In the history of today's code each day is a file; on the golden day there is one, of the same bytes.
 _DAY_IN_HISTORY = re.compile(r"(?<=^manifests/history/)([^/]+/[^/]+/)(source|local|gws)/[0-9-]{10}(?=\.tsv$)")
 # Tables that 0.1.1 did not have, its columns that were added later, and the key of `summary.json` for them.
