@@ -33,7 +33,7 @@ from aurora_platform.fs.atomic import publish_file, remove
 from aurora_platform.fs.links import link_or_copy
 from aurora_platform.fs.sqlite import create_verified, immediate
 from aurora_platform.fs.sqlite_aside import ASIDE, what_is_wrong
-from aurora_platform.fs.sqlite_errors import beside, explaining, open_to_look
+from aurora_platform.fs.sqlite_errors import beside, explaining, open_beside_writers
 
 
 @dataclass
@@ -148,7 +148,7 @@ def _rows_of_lost_files(catalog: Path, lost: list[str]) -> Iterator[list[Row]]:
     """Yield the rows whose files do not exist, day by day; days that cannot be read are added to ``lost``."""
     if not catalog.is_file() or not catalog.stat().st_size:
         return
-    with closing(open_to_look(catalog, wait=60)) as db:
+    with closing(open_beside_writers(catalog, wait=60)) as db:
         try:
             days = [day for (day,) in db.execute("SELECT DISTINCT day_utc FROM images ORDER BY day_utc")]
         except sqlite3.Error as error:

@@ -35,6 +35,7 @@ from aurora_platform.cameras.reports import ThumbnailReport
 from aurora_platform.cameras.workspace import CameraWorkspace
 from aurora_platform.errors import UnreadableError
 from aurora_platform.fs.atomic import publish_file
+from aurora_platform.fs.disk_errors import naming
 from aurora_platform.fs.versions import data_version
 
 RECIPE = recipes.THUMBNAIL
@@ -182,7 +183,7 @@ def encode_jpeg(image: Image.Image, quality: int, comment: str = "") -> bytes:
 def read_data_version(path: Path) -> str:
     """Read the data version of a published thumbnail."""
     try:
-        with Image.open(path, formats=("JPEG",)) as image:
+        with naming(path), Image.open(path, formats=("JPEG",)) as image:
             comment = image.info.get("comment", b"")
     except UnidentifiedImageError:
         comment = b""  # damaged since it was published; it is kept, and the UI shows the damage

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from aurora_platform.fs.atomic import flush, publish_text
 from aurora_platform.fs.locks import hold_lock
-from aurora_platform.fs.sqlite_errors import beside, check_whole, damage_mark, open_to_look
+from aurora_platform.fs.sqlite_errors import beside, check_whole, damage_mark, open_beside_writers
 
 _log = logging.getLogger(__name__)
 ASIDE = "damaged"
@@ -40,7 +40,7 @@ def what_is_wrong(path: Path, schema: HasTables) -> str:
     """Read a whole database: an empty text, or what is damaged or missing in it."""
     if reason := check_whole(path):
         return reason
-    with closing(open_to_look(path)) as db:
+    with closing(open_beside_writers(path)) as db:
         (version,) = db.execute("PRAGMA user_version").fetchone()
         # One of an earlier version lacks what its next writer adds.
         missing = schema.missing_from(db) if version == schema.version else []

@@ -126,7 +126,7 @@ def beside(path: Path) -> tuple[Path, ...]:
     return (path, *(path.with_name(f"{path.name}{suffix}") for suffix in ("-wal", "-shm", "-journal")))
 
 
-def open_to_look(path: Path, wait: float = 10) -> sqlite3.Connection:
+def open_beside_writers(path: Path, wait: float = 10) -> sqlite3.Connection:
     """Open a database for reading, beside programs that write to it; a read-only copy without its log as it is."""
     location = path.absolute().as_uri()
     db = sqlite3.connect(f"{location}?mode=ro", uri=True, timeout=wait)
@@ -151,7 +151,7 @@ def check_whole(path: Path) -> str:
     sqlite3.OperationalError
         If another program holds it, or the disk fails.
     """
-    db = open_to_look(path)
+    db = open_beside_writers(path)
     try:
         rows = db.execute("PRAGMA integrity_check(3)").fetchall()
     except sqlite3.DatabaseError as error:

@@ -26,7 +26,7 @@ from aurora_platform.fs.sqlite_errors import (
     describe,
     explaining,
     is_damage,
-    open_to_look,
+    open_beside_writers,
 )
 from aurora_platform.health.models import Check
 from aurora_platform.health.models import Level as HealthLevel
@@ -73,7 +73,7 @@ def _audit_one(component: str, path: Path, schema: Schema, holding: Holding, dee
 
 def _open_and_compare(path: Path, schema: Schema) -> str:
     """Open a database and read its tables; an empty text, or what is wrong."""
-    with closing(open_to_look(path)) as db:
+    with closing(open_beside_writers(path)) as db:
         try:
             schema.check(db, path)
         except NewerError:
@@ -112,7 +112,7 @@ def _header(file: Path) -> str:
     """Read the first page of a database: an empty text, or what is wrong with it."""
     if not file.stat().st_size:
         return ""
-    with closing(open_to_look(file, wait=1)) as db:
+    with closing(open_beside_writers(file, wait=1)) as db:
         try:
             db.execute("SELECT count(*) FROM sqlite_master").fetchone()
         except sqlite3.DatabaseError as error:

@@ -12,7 +12,7 @@ from aurora_platform.config.site import Site
 from aurora_platform.errors import AuroraError
 from aurora_platform.fs.abilities import MOUNTS, Abilities, FileSystemRecords, describe_mtimes, mount_of, quota_of
 from aurora_platform.fs.disk_errors import describe_os_error
-from aurora_platform.layout import WXCAM, ArchiveLayout, Layout
+from aurora_platform.layout import WXCAM, ArchiveLayout, Layout, check_state
 from aurora_platform.operations.audit_result import AuditLine, Level, level_by_limits
 from aurora_platform.text import human_size
 
@@ -41,7 +41,13 @@ def learn(site: Site, *names: str) -> dict[str, Abilities]:
     """Learn what the file systems of some grounds give, unless it is known; for a run that begins to write there.
 
     A directory that is missing or cannot be written is left out: the run itself tells why.
+
+    Raises
+    ------
+    NewerError, LayoutError
+        If this Aurora must not write to the state directory.
     """
+    check_state(site.paths.state)
     records, grounds, found = FileSystemRecords(Layout.of(site).file_systems), grounds_of(site), dict[str, Abilities]()
     for name in names:
         with suppress(OSError, AuroraError):
