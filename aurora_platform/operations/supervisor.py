@@ -23,6 +23,7 @@ from aurora_platform.errors import AuroraError
 from aurora_platform.transport.process import ENDS_WITH_PARENT
 
 _POLL = 0.2  # s
+_HEARS_SIGNALS = ("env", "--default-signal=INT,TERM")  # whoever started us may ignore them, and programs inherit that
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0  # s before a program is started again; doubled while it ends early
 _EARLY = 60.0  # s; a program that ran for longer is started again at once
 _END_WITHIN = 20.0  # s between SIGTERM and SIGKILL
@@ -52,7 +53,7 @@ class Program:
         self.started, self.starts = time.monotonic(), self.starts + 1
         # In a session of its own: Ctrl-C reaches only the supervisor, which ends them in order.
         self.process = subprocess.Popen(
-            [*ENDS_WITH_PARENT, *self.argv],
+            [*ENDS_WITH_PARENT, *_HEARS_SIGNALS, *self.argv],
             env={**self.defaults, **os.environ, **self.environment},
             start_new_session=True,
         )
