@@ -39,7 +39,6 @@ _FIRST = (
         "test_platform.py",
         "test_golden_day.py",
         "test_failing_hosts.py",
-        "test_late_days.py",
     ),
     *("test_arrivals.py", "test_ssh_checksums.py", "host/test_ssh.py", "mirror/host/test_sync.py"),
 )

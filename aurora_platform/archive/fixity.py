@@ -41,6 +41,7 @@ from aurora_platform.transport.checksums import Checksum
 HOLDING = Holding(
     "the evidence",
     lambda text, transient: EvidenceError(text, transient=transient),
+    "aurora evidence --rebuild",
     "aurora evidence --rebuild --apply",
 )
 _WAIT_SECONDS = 120.0  # for another writer; a day's listing is one transaction

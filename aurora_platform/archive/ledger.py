@@ -48,6 +48,7 @@ _ROW = (
 HOLDING = Holding(
     "the ledger of copies",
     lambda text, transient: LedgerError(text, transient=transient),
+    "aurora ledger --rebuild --dry-run",
     "aurora ledger --rebuild",
 )
 _WAIT = timedelta(seconds=60)  # for another writer

@@ -44,6 +44,7 @@ HOLDING = Holding(
     "the catalogue",
     lambda text, transient: CatalogError(text, transient=transient),
     "aurora catalog --rebuild",
+    "aurora catalog --rebuild --apply",
     is_cache=False,
 )
 _NO_CATALOG = "there is no catalogue yet. Materialize wxcam/catalog for a day first."

@@ -13,12 +13,9 @@ from aurora_platform.fs.disk_errors import naming
 _COPY_SUFFIX = ".aurora"
 
 
-def tighten_umask(octal: str) -> int:
-    """Let new files of this process have none of these rights either, and what it did not give stay so; the umask."""
-    before = os.umask(0o077)
-    umask = before | int(octal, 8)
-    os.umask(umask)
-    return umask
+def tighten_umask(octal: str) -> None:
+    """Let new files of this process have none of these rights either; what it did not give before stays so."""
+    os.umask(os.umask(0o077) | int(octal, 8))
 
 
 def nearest(path: Path) -> Path:

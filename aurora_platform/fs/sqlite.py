@@ -225,11 +225,8 @@ class Database:
                     raise
                 move_aside(path, inode, str(error))
                 self._db = _open_and_migrate(path, wait, script, schema)
-            try:
+            with _closed_on_error(self._db):
                 schema.require_in(self._db, path, holding)
-            except BaseException:
-                self._db.close()
-                raise
 
     def _open_readonly(self, path: Path, wait: float, script: str, schema: Schema, holding: Holding) -> None:
         """Open a database that exists, without writing to it or beside it.
@@ -241,12 +238,9 @@ class Database:
         how = "mode=ro" if log.exists() and log.stat().st_size else "mode=ro&immutable=1"
         with explaining(path, holding):
             db = sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, timeout=wait, isolation_level=None)
-            try:
+            with _closed_on_error(db):
                 db.executescript(script)
                 schema.check(db, path)
-            except BaseException:
-                db.close()
-                raise
         self._db = db
 
     def __enter__(self) -> Self:
@@ -268,10 +262,16 @@ class Database:
 
 def _open_and_migrate(path: Path, wait: float, script: str, schema: Schema) -> sqlite3.Connection:
     db = open_wal(path, wait)
-    try:
+    with _closed_on_error(db):
         db.executescript(script)
         schema.migrate(db, path)
+    return db
+
+
+@contextmanager
+def _closed_on_error(db: sqlite3.Connection) -> Iterator[None]:
+    try:
+        yield
     except BaseException:
         db.close()
         raise
-    return db

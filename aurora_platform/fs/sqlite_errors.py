@@ -35,7 +35,9 @@ class Holding:
     error: Callable[[str, bool], AuroraError]
     """Makes the exception from a message and whether the error is transient."""
     rebuild: str
-    """The command that shows, and then does, what makes it again."""
+    """The command that shows what making it again would do."""
+    apply: str
+    """The command that does it."""
     is_cache: bool = True
     """Whether a damaged one is moved aside and made anew without being asked."""
     leaves_mark: bool = True
@@ -90,7 +92,7 @@ def is_damage(error: sqlite3.Error) -> bool:
 def damaged(path: Path, reason: str, holding: Holding) -> str:
     """The message for a database that is damaged, or lacks tables."""
     if holding.is_cache:
-        cure = f"The next run that writes moves it aside and makes it anew; `{holding.rebuild}` does it at once."
+        cure = f"The next run that writes moves it aside and makes it anew; `{holding.apply}` does it at once."
     else:
         cure = f"Readers see it like this until it is made again: `{holding.rebuild}` shows what that would do."
     return f"{path}: {holding.name} is damaged ({reason}). {cure}"
@@ -99,8 +101,8 @@ def damaged(path: Path, reason: str, holding: Holding) -> str:
 def lacks(path: Path, what: str, holding: Holding) -> str:
     """The message for a database whose tables are not those of this version."""
     return (
-        f"{path}: {holding.name} lacks {what}: it was written by another program, or is damaged. `{holding.rebuild}` "
-        "shows what making it anew would do."
+        f"{path}: {holding.name} lacks {what}: it was written by another program, or is damaged. If it is nobody's, "
+        f"move it away with its -wal and -shm; then `{holding.apply}` makes it anew."
     )
 
 

@@ -34,7 +34,7 @@ from aurora_platform.layout import WXCAM, Layout
 from aurora_platform.operations.audit_result import AuditLine, Level
 from aurora_platform.text import human_size
 
-_DAGSTER = Holding("Dagster's record", lambda text, _: AuroraError(text), "aurora audit --deep")
+_DAGSTER = Holding("Dagster's record", lambda text, _: AuroraError(text), "aurora audit --deep", "aurora audit --deep")
 _MOST_OF_DAGSTER = 2000  # files: one for each run, and some for all
 
 

@@ -8,14 +8,13 @@ Only paths below :attr:`Layer.root` are concerned.
 from __future__ import annotations
 
 import ctypes
-import errno
 import hashlib
 import mmap
 import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -140,12 +139,5 @@ def _compiled() -> Path:
 
 def pass_to_programs() -> None:
     """Let the layer lie below rsync as well, in a process below which it lies already."""
-    process._PASSED_VARIABLES = (*process._PASSED_VARIABLES, *(name for name in PASSED if name not in _passed()))
-
-
-def _passed() -> Sequence[str]:
-    return process._PASSED_VARIABLES
-
-
-DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.EROFS)
-"""How a disk fails: full, over quota, broken, its server lost the file, read-only."""
+    passed = process._PASSED_VARIABLES
+    process._PASSED_VARIABLES = (*passed, *(name for name in PASSED if name not in passed))
