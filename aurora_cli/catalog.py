@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -61,7 +62,7 @@ def _show(path: Path) -> None:
         ).fetchall()
         (unreadable,) = db.execute("SELECT count(*) FROM unreadable_media").fetchone()
     print_table(str(path), ["camera", "kind", "files", "first day", "newest (UTC)"], [[*map(str, row)] for row in rows])
-    with explaining(path, HOLDING):
+    with explaining(path, replace(HOLDING, leaves_mark=False)):
         reason = what_is_wrong(path, SCHEMA)
     if reason:
         raise click.ClickException(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -58,7 +59,7 @@ def _show(path: Path, records: ReadOnlyRecords) -> None:
         ["stream", "side", "files", "with a checksum"],
         [[stream, sides.get(side, side), str(files), str(read)] for stream, side, files, read in rows],
     )
-    with explaining(path, HOLDING):
+    with explaining(path, replace(HOLDING, leaves_mark=False)):
         reason = what_is_wrong(path, SCHEMA)
     if reason:
         step = f"`{HOLDING.rebuild}` shows what making it anew would do"

@@ -85,7 +85,8 @@ def ui(file: Path | None, port: int, host: str, names: tuple[str, ...], read_onl
                 signal.signal(number, supervisor.stop)
             stack.enter_context(supervisor)
             supervisor.start()
-            print_line(f"http://{names[0] if names else host}:{port} is ready; Ctrl-C ends it")
+            if not supervisor.is_over:
+                print_line(f"http://{host}:{port} is ready; Ctrl-C ends it")
             supervisor.run()
     except AuroraError as error:
         raise click.ClickException(str(error)) from None

@@ -6,6 +6,7 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -40,12 +41,16 @@ _MOST_OF_DAGSTER = 2000  # files: one for each run, and some for all
 
 def audits(site: Site, *, deep: bool = False) -> dict[str, partial[Iterator[AuditLine]]]:
     """The audit of each database by its component; ``deep`` reads all of it, which takes seconds a GB."""
+    return {**_audits_of_site(site, deep=deep), "Dagster's records": partial(_audit_dagster, deep)}
+
+
+def _audits_of_site(site: Site, *, deep: bool) -> dict[str, partial[Iterator[AuditLine]]]:
     layout = Layout.of(site)
     found = {"ledger": partial(_audit, "ledger", layout.ledger, LEDGER, ledger.HOLDING, deep)}
     found["evidence"] = partial(_audit, "evidence", layout.fixity, EVIDENCE, fixity.HOLDING, deep)
     if WXCAM in site.streams:
         found["catalogue"] = partial(_audit, "catalogue", layout.camera.catalog, CATALOG, catalog.HOLDING, deep)
-    return {**found, "Dagster's records": partial(_audit_dagster, deep)}
+    return found
 
 
 def _audit(component: str, path: Path, schema: Schema, holding: Holding, deep: bool) -> Iterator[AuditLine]:
@@ -53,7 +58,7 @@ def _audit(component: str, path: Path, schema: Schema, holding: Holding, deep: b
         yield AuditLine(component, Level.OK, f"{path}: not made yet")
     else:
         try:
-            with explaining(path, holding):
+            with explaining(path, replace(holding, leaves_mark=False)):
                 yield _audit_one(component, path, schema, holding, deep)
         except (AuroraError, OSError) as error:
             yield AuditLine(component, Level.FAIL, str(error))
@@ -125,9 +130,10 @@ def _header(file: Path) -> str:
 def database_checks(site: Site) -> Iterator[Check]:
     """The databases for the health of a site: red where readers see a damaged one; nothing if all is well.
 
-    Each is opened, and read whole only if an error has marked it as damaged.
+    Each is opened, and read whole only if an error has marked it as damaged. Without Dagster's own records: those are
+    a file for each run, too many for each snapshot.
     """
-    for component, job in audits(site).items():
+    for component, job in _audits_of_site(site, deep=False).items():
         for line in job():
             if line.level in (Level.FAIL, Level.WARN):
                 level = HealthLevel.RED if line.level is Level.FAIL else HealthLevel.AMBER

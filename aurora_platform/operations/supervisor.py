@@ -80,6 +80,11 @@ class Supervisor:
         for program in reversed(self.programs):
             _end(program)
 
+    @property
+    def is_over(self) -> bool:
+        """Whether :meth:`stop` was called."""
+        return self._is_over.is_set()
+
     def stop(self, number: int = 0, frame: FrameType | None = None) -> None:
         """Let :meth:`run` return; also a handler of signals."""
         self._is_over.set()
@@ -93,11 +98,11 @@ class Supervisor:
             If one ends or is not ready in time: that is no accident but a wrong setting.
         """
         for program in self.programs:
-            if self._is_over.is_set():
+            if self.is_over:
                 return
             program.start()
             until = time.monotonic() + program.ready_within
-            while not self._is_over.is_set() and not program.is_ready():
+            while not self.is_over and not program.is_ready():
                 if (code := program.end_code()) is not None:
                     raise AuroraError(f"the {program.name} did not start (exit code {code}): see its messages above")
                 if time.monotonic() > until:
