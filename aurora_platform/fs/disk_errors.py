@@ -18,7 +18,7 @@ OF_DISKS = NO_SPACE | {errno.EIO, errno.ESTALE, errno.EROFS, errno.EFBIG, errno.
 NOT_OFFERED = frozenset({errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.ENOLCK, errno.ENOTTY})
 """How file systems answer that they do not offer an operation."""
 
-_OTHER_FILE_SYSTEM = "keep it on ext4, xfs or btrfs (docs/operating.md, Runbook: a file system gives less)"
+_OTHER_FILE_SYSTEM = "keep it on ext4, xfs or btrfs (docs/operating.md, Warnings of `aurora audit`)"
 _NEXT_STEPS = {
     errno.ENOSPC: "Make room on that disk: `df -h {directory}; df -i {directory}` shows its free bytes and inodes.",
     errno.EDQUOT: "Make room or ask for a larger quota: `quota -s`, or on CephFS "

@@ -21,19 +21,15 @@ def hard_link(source: Path | str, target: Path | str) -> bool:
     return True
 
 
-def link_or_copy(source: Path, target: Path) -> None:
+def link_or_copy(source: Path | str, target: Path | str) -> None:
     """Hard-link a file; where that is impossible, make a copy with the same mtime that is on the disk at the end."""
     if hard_link(source, target):
         return
     with naming(target):
         shutil.copy2(source, target, follow_symlinks=False)
-        flush(target)
+        flush(Path(target))
 
 
 def link_or_copy_tree(source: Path, target: Path) -> None:
     """Make a tree of directories with a link to every file of another one, or a copy of it."""
-    shutil.copytree(source, target, copy_function=_link_or_copy_of_names)
-
-
-def _link_or_copy_of_names(source: str, target: str) -> None:
-    link_or_copy(Path(source), Path(target))
+    shutil.copytree(source, target, copy_function=link_or_copy)
